@@ -1,0 +1,5 @@
+"""python -m master is raven-master."""
+
+from master.daemon import main
+
+main()

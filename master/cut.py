@@ -1,0 +1,216 @@
+"""Cutting: one streaming pass over the packets of a source into chunk objects (NUT), by the frame grid.
+
+A chunk object holds the packets from the last clean keyframe at or before the chunk's first frame up to the
+first packets whose decode time is past its end. Chunks overlap in packets, never in frames, so open GOPs,
+leading pictures and sparse keyframes need no special case. Memory is flat: what the next chunk needs of the
+packets before its border is read back from the open chunk's own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from raven.errors import SourceUnreadable
+from raven.media.command import SHIFT
+from raven.media.grid import Grid
+from raven.media.nal import starts_clean
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+    Packet = av.Packet[Any]
+
+LEAD_OUT = 2
+"""Packets kept past a chunk's end: the one that tells the decoder to give its last frame, and its second field."""
+EARLY_AUDIO = 5
+"""Seconds of sound before the first picture that are carried; the encoder trims to the origin exactly."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A video packet with what the cutter must know of it."""
+
+    packet: Packet
+    pts: int
+    """Ticks of the stream, shift included."""
+    frame: int
+    decode_frame: int
+    """The frame of the grid at its decode time."""
+    key: bool
+    clean: bool
+
+
+class NutFile:
+    """One object in the making: the packets of one stream, times shifted so that none is below zero."""
+
+    def __init__(self, path: Path, template: Stream, origin: Fraction) -> None:
+        self.path = path
+        self.packets = 0
+        self._container = av.open(
+            str(path),
+            "w",
+            format="nut",
+            # libavformat must not shift silently; write what is given
+            options={"avoid_negative_ts": "disabled", "fflags": "+bitexact", "write_index": "0"},
+        )
+        self._stream = self._container.add_stream_from_template(template, opaque=True)
+        self._tick = Fraction(template.time_base or 1)
+        self._stream.time_base = self._tick
+        self._shift = round((SHIFT - origin) / self._tick)
+
+    def shifted(self, packet: Packet) -> int:
+        """Time of a source packet in the object. Raises SourceUnreadable when it has none."""
+        if packet.pts is None:
+            raise SourceUnreadable("the source has packets without time stamps, which cannot be cut exactly")
+        return int(packet.pts) + self._shift
+
+    def write(self, packet: Packet, pts: int) -> None:
+        """Writes a packet at `pts`, ticks of the stream, shift included. The packet is changed."""
+        packet.stream = self._stream
+        packet.time_base = self._tick
+        packet.pts = pts
+        # NUT stores presentation times only. A counter keeps libavformat from refusing sources whose decode
+        # times repeat or go back.
+        packet.dts = self.packets
+        self._container.mux_one(packet)
+        self.packets += 1
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _read_back(path: Path, start: int, count: int, tick: Fraction) -> Iterator[tuple[Packet, int]]:
+    """Packets of a closed object from ordinal `start` on, with their shifted times in `tick`."""
+    with av.open(str(path), format="nut") as container:
+        packets = (p for p in container.demux(container.streams[0]) if p.size)
+        for packet in islice(packets, start, start + count):
+            yield packet, round((packet.pts or 0) * Fraction(packet.time_base) / tick)
+
+
+class VideoCutter:
+    """Cuts the video packets, fed in decode order, into chunk files and hands each one over when it is whole."""
+
+    def __init__(
+        self, stream: VideoStream, origin: Fraction, grid: Grid, folder: Path, ready: Callable[[int, Path], None]
+    ) -> None:
+        self._stream, self._origin, self._grid, self._folder, self._ready = stream, origin, grid, folder, ready
+        self._codec = stream.codec_context.codec.canonical_name
+        self._extradata = stream.codec_context.extradata
+        self._tick = Fraction(stream.time_base or 1)
+        self._index = 0
+        self._file = self._open()
+        self._pending: list[_Cut] = []
+        self._starts: list[int] = []  # ordinals of the keyframes that the next chunk may begin at
+        self._last_frame = 0
+        self.frames = 0
+        """N, as far as it has been read."""
+
+    @property
+    def tail(self) -> int:
+        """Frames of the grid that the last source frame is held."""
+        return max(1, self.frames - self._last_frame)
+
+    def feed(self, packet: Packet) -> None:
+        """Takes the next video packet. Raises SourceUnreadable when it has no time."""
+        cut = self._look(packet)
+        if not packet.is_discard:
+            held = max(1, self._grid.frame_at((packet.duration or 0) * self._tick))
+            self._last_frame = max(self._last_frame, cut.frame)
+            self.frames = max(self.frames, cut.frame + held)
+        self._place(cut)
+        while self._more_chunks() and len(self._pending) > LEAD_OUT:
+            self._next_chunk()
+
+    def finish(self) -> int:
+        """Hands over what is left; the number of chunks. Raises SourceUnreadable when there was no frame."""
+        if self.frames < 1:
+            raise SourceUnreadable("the source has no video frame")
+        while self._more_chunks():
+            self._next_chunk()
+        for cut in self._pending:
+            self._file.write(cut.packet, cut.pts)
+        self._file.close()
+        self._ready(self._index, self._file.path)
+        return self._index + 1
+
+    def _open(self) -> NutFile:
+        return NutFile(self._folder / f"chunk-{self._index:06d}.nut", self._stream, self._origin)
+
+    def _more_chunks(self) -> bool:
+        return self._grid.whole_chunks(self.frames) > self._index
+
+    @property
+    def _end(self) -> int:
+        return (self._index + 1) * self._grid.chunk
+
+    def _look(self, packet: Packet) -> _Cut:
+        pts = self._file.shifted(packet)
+        clean = packet.is_keyframe and starts_clean(self._codec, self._extradata, bytes(packet))
+        decode_time = packet.dts if packet.dts is not None else packet.pts or 0
+        return _Cut(packet, pts, self._frame(packet.pts or 0), self._frame(decode_time), packet.is_keyframe, clean)
+
+    def _frame(self, ticks: int) -> int:
+        return self._grid.frame_at(ticks * self._tick - self._origin)
+
+    def _place(self, cut: _Cut) -> None:
+        """Puts a packet into the open chunk, or aside once the chunk's end is reached."""
+        if cut.key and cut.frame <= self._end:
+            # the next chunk begins at an IDR, or one keyframe before what only recovers, maybe late
+            ordinal = self._file.packets + len(self._pending)
+            self._starts = [ordinal] if cut.clean else [*self._starts[-1:], ordinal]
+        if self._pending or cut.decode_frame >= self._end:
+            self._pending.append(cut)
+        else:
+            self._file.write(cut.packet, cut.pts)
+
+    def _next_chunk(self) -> None:
+        """Closes the open chunk and begins the next one with what that needs of the packets before its border."""
+        done, held = self._file, self._pending
+        kept, start = done.packets, self._starts[0] if self._starts else 0
+        for cut in held[:LEAD_OUT]:
+            done.write(cut.packet, cut.pts)
+        done.close()
+        self._index += 1
+        self._file, self._pending = self._open(), []
+        for packet, pts in _read_back(done.path, start, kept - start, self._tick):
+            self._file.write(packet, pts)
+        self._starts = [s - start for s in self._starts if s < kept]
+        for cut in held[max(0, start - kept) :]:
+            self._place(cut)
+        self._ready(self._index - 1, done.path)
+
+
+class AudioCopy:
+    """The packets of one audio track, whole, in one object."""
+
+    def __init__(self, stream: AudioStream, origin: Fraction, path: Path) -> None:
+        self.path = path
+        self._file = NutFile(path, stream, origin)
+        self._tick = Fraction(stream.time_base or 1)
+        self._origin = origin
+        self.length = Fraction(0)
+        """Seconds from the origin to the end of the last packet."""
+
+    @property
+    def packets(self) -> int:
+        return self._file.packets
+
+    def feed(self, packet: Packet) -> None:
+        """Takes the next packet of the track; what ends long before the origin is left out."""
+        pts = self._file.shifted(packet)
+        end = ((packet.pts or 0) + (packet.duration or 0)) * self._tick - self._origin
+        if end > -EARLY_AUDIO:
+            self._file.write(packet, pts)
+            self.length = max(self.length, end)
+
+    def close(self) -> None:
+        self._file.close()

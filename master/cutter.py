@@ -1,0 +1,106 @@
+"""The child process that opens a source: probes it, cuts it, hands over each object as soon as it is whole.
+
+It runs on untrusted bytes, so a crash or a hang here ends one attempt and no daemon. One order as a JSON line on
+stdin; events as JSON lines on stdout; after each event with a file it waits for a line on stdin, so that no more than
+the open objects lie on the disk.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raven.errors import RavenError
+from raven.media.probe import Opened, open_source
+from raven.model import PrepareResult, Value
+from raven.profile import Cutting
+
+if TYPE_CHECKING:
+    import av
+
+    Packet = av.Packet[Any]
+
+
+class Order(Value):
+    """What to cut, where to, and how."""
+
+    path: str
+    folder: str
+    cutting: Cutting
+    sample_rate: int
+    """Of the audio renditions."""
+    probe_only: bool = False
+
+
+class Event(Value):
+    """`state` so far, with the object `key` whole in `file`; or the end: complete, or `error`."""
+
+    state: PrepareResult | None = None
+    key: str | None = None
+    file: str | None = None
+    error: str | None = None
+    permanent: bool = False
+
+
+def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> PrepareResult:
+    """Cuts an open source to its end; the complete result."""
+    from master.cut import AudioCopy, VideoCutter  # noqa: PLC0415 - probing alone needs no muxer
+
+    folder, facts = Path(order.folder), opened.facts
+    state = PrepareResult(facts=facts)
+    hand_over(Event(state=state))
+
+    def chunk_ready(index: int, file: Path) -> None:
+        nonlocal state
+        state = state.model_copy(update={"chunks": index + 1, "frames": cutter.frames if cutter else 0})
+        hand_over(Event(state=state, key=file.name, file=str(file)))
+
+    cutter: VideoCutter | None = None
+    if opened.video is not None and facts.video is not None:
+        grid = order.cutting.grid(facts.video.rate)
+        cutter = VideoCutter(opened.video, facts.origin, grid, folder, chunk_ready)
+    copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
+    for packet in opened.packets():
+        if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
+            cutter.feed(packet)
+        else:
+            copies[packet.stream_index].feed(packet)
+    if cutter is not None:
+        state = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
+    audio = []
+    samples: dict[str, int] = {}
+    for track in facts.audio:
+        copy = copies[track.stream]
+        copy.close()
+        if copy.packets:
+            audio.append(track)
+            samples[track.name] = int(copy.length * order.sample_rate)
+            hand_over(Event(state=state, key=copy.path.name, file=str(copy.path)))
+    return state.model_copy(
+        update={"facts": facts.model_copy(update={"audio": tuple(audio)}), "samples": samples, "complete": True}
+    )
+
+
+def main() -> None:
+    """Obeys one order."""
+    order = Order.model_validate_json(sys.stdin.buffer.readline())
+
+    def say(event: Event) -> None:
+        sys.stdout.write(event.model_dump_json() + "\n")
+        sys.stdout.flush()
+        if event.file is not None and not sys.stdin.buffer.readline():
+            sys.exit("the master is gone")
+
+    try:
+        opened = open_source(order.path)
+        try:
+            if order.probe_only:
+                say(Event(state=PrepareResult(facts=opened.facts)))
+            else:
+                say(Event(state=cut(opened, order, say)))
+        finally:
+            opened.close()
+    except RavenError as error:
+        say(Event(error=str(error), permanent=error.permanent))

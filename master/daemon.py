@@ -1,0 +1,36 @@
+"""The daemon raven-master: reaches sources, cuts them, publishes and purges."""
+
+from __future__ import annotations
+
+from master.prepare import Tools, prepare
+from master.publish import publish
+from master.purge import purge
+from raven.agent import Agent
+from raven.config import Settings
+from raven.daemon import Signals, daemon_command, serve
+from raven.errors import ConfigError
+from raven.ports import Broker, Storage
+from raven.wiring import open_broker, open_storage
+
+
+def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
+    """A master with its three kinds of jobs."""
+    tools = Tools(storage, settings.sources, settings.temporary)
+    handlers = {
+        "prepare": lambda job, context: prepare(job, context, tools),
+        "publish": lambda job, context: publish(job, context, storage),
+        "purge": lambda job, context: purge(job, context, storage),
+    }
+    # one slot more than one, so that a light job never waits behind the cutting of a long source
+    return Agent(settings.model_copy(update={"slots": max(2, settings.slots)}), "master", broker, handlers)
+
+
+def run(settings: Settings, signals: Signals) -> None:
+    if not settings.sources:
+        raise ConfigError("sources: set RAVEN_SOURCES to the folders that sources may lie in, by commas")
+    broker, storage = open_broker(settings), open_storage(settings)
+    serve(build_agent(settings, broker, storage), signals)
+    broker.close()
+
+
+main = daemon_command("master", "Reaches sources and cuts them, publishes manifests, purges objects.", run)

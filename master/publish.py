@@ -1,0 +1,143 @@
+"""The publish job: writing text. Manifests and playlists over segments that are stored already."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+from langcodes import standardize_tag
+
+from raven import __version__, names
+from raven.agent import Context
+from raven.media import boxes, dash, hls
+from raven.media.grid import AudioGrid, presentation_offset
+from raven.media.presentation import AudioTrack, Presentation, Track, VideoTrack, check_audio, timed, video_track
+from raven.messages import PublishJob
+from raven.model import AudioFacts, PublishResult
+from raven.ports import Storage
+
+
+def publish(job: PublishJob, context: Context, storage: Storage) -> PublishResult:
+    """Checks that the tracks hold exactly the source's frames, then writes the manifests, the entry points last.
+
+    Raises OutputWrong when a segment is missing, doubled or foreign.
+    """
+    presentation = describe(job, storage)
+    size = sum(track.bytes for track in [*presentation.video, *presentation.audio])
+    task_json = json.dumps(summary(job, presentation), indent=2) + "\n"
+    prefix = names.out_prefix(job.task)
+    for key, text in {names.TASK_JSON: task_json, **manifests(presentation)}.items():
+        context.stop.check()
+        storage.put(prefix + key, text.encode())
+    context.notes.update(frames=job.frames, bytes=size)
+    return PublishResult(url=storage.url(prefix + names.MULTIVARIANT), bytes=size)
+
+
+def describe(job: PublishJob, storage: Storage) -> Presentation:
+    """The presentation of the job's segments, with what the stored init segments say. Raises OutputWrong."""
+    facts, prefix = job.facts, names.out_prefix(job.task)
+    rate = facts.video.rate if facts.video else None
+    video: list[VideoTrack] = []
+    if rate is not None:
+        grid = job.profile.cutting.grid(rate)
+        for r in job.renditions:
+            init = storage.get(f"{prefix}{names.video_path(r.name)}/{names.INIT}")
+            video.append(video_track(r.name, job.video[r.name], grid, job.frames, (r.width, r.height), init))
+    offset = presentation_offset(rate) if rate else 1
+    duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.audio.sample_rate)
+    default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
+    labels = _labels(facts.audio)
+    audio = tuple(_audio(job, storage, t, labels[t.name], offset, t.name == default) for t in facts.audio)
+    return Presentation(duration, offset, rate, tuple(video), audio)
+
+
+def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, offset: int, default: bool) -> AudioTrack:
+    rendition = job.profile.audio
+    grid = AudioGrid(rendition.sample_rate, job.samples)
+    check_audio(job.audio[facts.name], grid, f"audio {facts.name}")
+    init = storage.get(f"{names.out_prefix(job.task)}{names.audio_path(facts.name)}/{names.INIT}")
+    return AudioTrack(
+        name=facts.name,
+        codec=boxes.codec_string(init),
+        timescale=rendition.sample_rate,
+        start=offset * rendition.sample_rate - grid.packet,
+        segments=timed(job.audio[facts.name], 1, rendition.sample_rate),
+        language=standardize_tag(facts.language),
+        label=label,
+        channels=rendition.channels,
+        sample_rate=rendition.sample_rate,
+        default=default,
+    )
+
+
+def _labels(tracks: tuple[AudioFacts, ...]) -> dict[str, str]:
+    """A name for each track that no other has (RFC 8216 4.3.4.1.1: unique in the group)."""
+    wanted = {t.name: t.title or ("Audio" if t.language == "und" else t.language) for t in tracks}
+    seen: set[str] = set()
+    labels = {}
+    for name, label in wanted.items():
+        labels[name] = label if label not in seen else f"{label} ({name})"
+        seen.add(label)
+    return labels
+
+
+def manifests(presentation: Presentation) -> dict[str, str]:
+    """All playlists and the MPD, by key under the task's prefix; what a player opens first comes last."""
+    target = hls.target_duration(presentation)
+    tracks: list[tuple[str, Track]] = [(names.video_path(t.name), t) for t in presentation.video]
+    tracks += [(names.audio_path(t.name), t) for t in presentation.audio]
+    texts = {
+        f"{path}/{names.PLAYLIST}": hls.media_playlist([s.duration for s in track.segments], target)
+        for path, track in tracks
+    }
+    texts[names.MPD] = dash.mpd(presentation)
+    texts[names.MULTIVARIANT] = hls.multivariant(presentation)
+    return texts
+
+
+def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
+    """`task.json`: what went in and what came out."""
+    return {
+        "raven": __version__,
+        "task": job.task,
+        "profile": job.profile.name,
+        "source": {"name": job.source.rsplit("/", 1)[-1], **job.facts.model_dump(mode="json")},
+        "duration": float(presentation.duration),
+        "frames": job.frames,
+        "rate": str(presentation.rate) if presentation.rate else None,
+        "offset": presentation.offset,
+        "renditions": [
+            {
+                "name": t.name,
+                "width": t.width,
+                "height": t.height,
+                "codecs": t.codec,
+                "segments": len(t.segments),
+                "frames": job.frames,
+                **_sizes(t),
+            }
+            for t in presentation.video
+        ],
+        "audio": [
+            {
+                "name": t.name,
+                "language": t.language,
+                "channels": t.channels,
+                "codecs": t.codec,
+                "segments": len(t.segments),
+                **_sizes(t),
+            }
+            for t in presentation.audio
+        ],
+        "thumbs": job.thumbs,
+        "bytes": sum(t.bytes for t in [*presentation.video, *presentation.audio]),
+        "seconds": job.seconds,
+    }
+
+
+def _sizes(track: Track) -> dict[str, int]:
+    return {
+        "bytes": track.bytes,
+        "bandwidth": track.peak_bandwidth,
+        "average_bandwidth": track.average_bandwidth,
+    }

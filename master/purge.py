@@ -1,0 +1,15 @@
+"""The purge job: removes the objects that nobody needs any more."""
+
+from __future__ import annotations
+
+from raven.agent import Context
+from raven.messages import PurgeJob
+from raven.model import PurgeResult
+from raven.ports import Storage
+
+
+def purge(job: PurgeJob, context: Context, storage: Storage) -> PurgeResult:
+    """Removes all objects under the job's prefixes; safe to repeat."""
+    removed = sum(storage.delete_prefix(prefix) for prefix in job.prefixes)
+    context.notes["objects"] = removed
+    return PurgeResult(objects=removed)

@@ -1,0 +1,107 @@
+"""The storage port over a directory: the embedded farm's, or NFS and CephFS of a farm."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from raven.errors import ObjectMissing, Unavailable
+from raven.ports import Entry
+
+INCOMING = ".incoming"
+"""Folder of objects in the making; on the same file system, so that the rename is atomic."""
+
+
+class DirectoryStorage:
+    """Keys are paths under the root."""
+
+    def __init__(self, root: Path, public_url: str | None = None) -> None:
+        self._root = root.resolve()
+        self._public_url = public_url.rstrip("/") if public_url else None
+
+    def _path(self, key: str) -> Path:
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or ".." in parts or "\0" in key:
+            raise ValueError(f"not a storage key: {key!r}")
+        return self._root.joinpath(*parts)
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        target = self._path(key)
+        incoming = self._root / INCOMING
+        try:
+            incoming.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=incoming)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    if isinstance(content, bytes):
+                        file.write(content)
+                    else:
+                        with content.open("rb") as source:
+                            shutil.copyfileobj(source, file, 1 << 20)
+                    os.fchmod(file.fileno(), 0o644)  # mkstemp's 600 would hide it from the web server
+                    file.flush()
+                    os.fsync(file.fileno())  # whole or absent, also after the power failed
+                _rename(Path(name), target)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise Unavailable(f"storage: cannot write {key}: {error.strerror}") from error
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        try:
+            with self._path(key).open("rb") as file:
+                file.seek(start)
+                return file.read(-1 if length is None else length)
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"storage: no object {key}") from error
+        except OSError as error:
+            raise Unavailable(f"storage: cannot read {key}: {error.strerror}") from error
+
+    def fetch(self, key: str, path: Path) -> None:
+        try:
+            shutil.copyfile(self._path(key), path)
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"storage: no object {key}") from error
+        except OSError as error:
+            raise Unavailable(f"storage: cannot read {key}: {error.strerror}") from error
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        folder = self._path(prefix).parent if not prefix.endswith("/") else self._path(prefix)
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            key = path.relative_to(self._root).as_posix()
+            if key.startswith(prefix) and path.is_file():
+                try:
+                    yield Entry(key, path.stat().st_size)
+                except FileNotFoundError:
+                    continue  # removed by another hand since it was listed
+
+    def delete_prefix(self, prefix: str) -> int:
+        count = 0
+        try:
+            for entry in list(self.entries(prefix)):
+                self._path(entry.key).unlink(missing_ok=True)
+                count += 1
+            if prefix.endswith("/"):
+                shutil.rmtree(self._path(prefix), ignore_errors=False) if self._path(prefix).is_dir() else None
+        except OSError as error:
+            raise Unavailable(f"storage: cannot remove {prefix}: {error.strerror}") from error
+        return count
+
+    def url(self, key: str) -> str:
+        return f"{self._public_url}/{key}" if self._public_url else self._path(key).as_uri()
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Renames into place; the folder may vanish in between by a purge of the same prefix."""
+    for _ in range(3):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            source.replace(target)
+        except FileNotFoundError:
+            continue
+        return
+    raise FileNotFoundError(2, "the folder is being removed", str(target))

@@ -1,0 +1,142 @@
+"""The storage port over S3; Ceph RGW is the reference."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from raven import names
+from raven.errors import ConfigError, ObjectMissing, Unavailable
+from raven.ports import Entry
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MULTIPART_BYTES = 64 << 20  # above this an object goes up in parts; all segments stay below it
+CONNECTIONS = 16  # uploads side by side in one worker
+DELETE_BATCH = 1000  # the most keys that DeleteObjects takes
+
+
+class S3Storage:
+    """One bucket and prefix. Safe for several threads."""
+
+    def __init__(self, url: str, public_url: str | None = None) -> None:
+        parts = urlsplit(url)
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        unknown = set(query) - {"endpoint", "region"}
+        if not parts.netloc or unknown:
+            raise ConfigError("storage: write it as s3://bucket/prefix?endpoint=https://host (and region=...)")
+        self._bucket = parts.netloc
+        self._prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
+        self._endpoint = query.get("endpoint")
+        self._public_url = public_url.rstrip("/") if public_url else None
+        self._client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=self._endpoint,
+            region_name=query.get("region", "us-east-1"),
+            config=Config(
+                # with the defaults RGW 16 refuses every PUT over TLS (aws-chunked trailers)
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                max_pool_connections=CONNECTIONS,
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"mode": "standard", "max_attempts": 4},
+                s3={"addressing_style": "path"},  # works with and without wildcard DNS
+            ),
+        )
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        with self._errors(key):
+            if isinstance(content, Path) and content.stat().st_size > MULTIPART_BYTES:
+                transfer = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES)
+                extra = {"ContentType": names.mime_type(key)}
+                self._client.upload_file(str(content), self._bucket, self._prefix + key, extra, Config=transfer)
+                return
+            body = content if isinstance(content, bytes) else content.read_bytes()
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=body,
+                ContentType=names.mime_type(key),
+                # the gateway refuses what arrived damaged
+                ContentMD5=base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
+            )
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        if length == 0:
+            return b""
+        last = "" if length is None else str(start + length - 1)
+        with self._errors(key):
+            if start == 0 and length is None:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            else:
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={start}-{last}"
+                )
+            return answer["Body"].read()
+
+    def fetch(self, key: str, path: Path) -> None:
+        with self._errors(key), path.open("wb") as file:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            for block in answer["Body"].iter_chunks(1 << 20):
+                file.write(block)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        with self._errors(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield Entry(item["Key"].removeprefix(self._prefix), item["Size"])
+
+    def delete_prefix(self, prefix: str) -> int:
+        count = 0
+        batch: list[str] = []
+        for entry in self.entries(prefix):
+            batch.append(entry.key)
+            if len(batch) == DELETE_BATCH:
+                count += self._delete(batch)
+                batch = []
+        return count + self._delete(batch)
+
+    def _delete(self, keys: list[str]) -> int:
+        if not keys:
+            return 0
+        with self._errors(keys[0]):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket,
+                Delete={"Objects": [{"Key": self._prefix + key} for key in keys], "Quiet": True},
+            )
+        if failed := answer.get("Errors"):
+            raise Unavailable(f"storage: {len(failed)} objects not removed: {failed[0].get('Message', '')}")
+        return len(keys)
+
+    def url(self, key: str) -> str:
+        if self._public_url:
+            return f"{self._public_url}/{key}"
+        base = self._endpoint.rstrip("/") if self._endpoint else "https://s3.amazonaws.com"
+        return f"{base}/{self._bucket}/{self._prefix}{key}"
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in ("NoSuchKey", "404"):
+                raise ObjectMissing(f"storage: no object {key}") from error
+            raise Unavailable(f"storage: {code or error} for {key} in bucket {self._bucket}") from error
+        except (BotoCoreError, OSError) as error:
+            raise Unavailable(f"storage: {error}") from error

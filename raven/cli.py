@@ -1,0 +1,183 @@
+"""The command `raven`. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raven import __version__, names
+from raven.config import Settings, load_settings
+from raven.display import choose_display
+from raven.errors import RavenError, UsageError
+from raven.log import configure
+
+LOOK_SECONDS = 0.2
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+@contextmanager
+def _answers(as_json: bool = False) -> Iterator[None]:
+    """Every expected error becomes one sentence on stderr and an exit code; never a traceback."""
+    try:
+        yield
+    except RavenError as error:
+        if as_json:
+            click.echo(json.dumps({"status": "failed", "message": str(error)}))
+        click.echo(f"raven: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds --config and hands the settings over."""
+
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="TOML file with the settings; RAVEN_... variables override it.",
+    )
+    @wraps(command)
+    def wrapped(config: Path | None, **options: Any) -> None:
+        with _answers(bool(options.get("as_json"))):
+            command(load_settings(os.environ, config), **options)
+
+    return wrapped
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="raven")
+def main() -> None:
+    """Raven encodes a video into adaptive HLS and DASH, on this machine or on a farm."""
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to fill.")
+@click.option("--profile", default="default", show_default=True, help="Ladder and options; see `raven profiles`.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores]")
+@click.option("--force", is_flag=True, help="Encode anew, whatever lies in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
+@_with_settings
+def encode(
+    settings: Settings, source: Path, output: Path, profile: str, workers: int | None, force: bool, as_json: bool
+) -> None:
+    """Encodes SOURCE into the folder --output, on this machine alone.
+
+    The same command resumes what was interrupted.
+    """
+    from raven.local import LocalFarm, default_workers, finished, known_profile  # noqa: PLC0415 - the others need none
+
+    configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
+    source, output = source.absolute(), output.absolute()
+    known_profile(settings, profile)
+    if force:
+        _clear(output)
+    begun = time.monotonic()
+    film = finished(output, source, profile)
+    already = film is not None
+    if film is None:
+        farm = LocalFarm(settings, source, output, profile, workers or default_workers())
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with farm.running(), choose_display(source.name) as display:
+                snapshot = farm.snapshot()
+                while not snapshot.ended:
+                    display.show(snapshot)
+                    time.sleep(LOOK_SECONDS)
+                    snapshot = farm.snapshot()
+                film = farm.collect()
+        except KeyboardInterrupt:
+            click.echo("raven: interrupted; the same command resumes", err=True)
+            sys.exit(130)
+    _tell(film.task, output, time.monotonic() - begun, already=already, as_json=as_json)
+
+
+def _clear(output: Path) -> None:
+    """Removes what an earlier encode of ours left, and nothing else."""
+    for name in (".raven", "video", "audio", "thumbs"):
+        if (output / names.TASK_JSON).exists() or name == ".raven":
+            shutil.rmtree(output / name, ignore_errors=True)
+    for name in (names.MULTIVARIANT, names.MPD, names.TASK_JSON):
+        (output / name).unlink(missing_ok=True)
+
+
+def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, as_json: bool) -> None:
+    hls, dash = output / names.MULTIVARIANT, output / names.MPD
+    if as_json:
+        result = {
+            "status": "done",
+            "output": str(output),
+            "hls": str(hls),
+            "dash": str(dash),
+            "already": already,
+            "elapsed": round(seconds, 3),
+            "speed": round(task["duration"] / seconds, 2) if seconds > 0 and not already else None,
+            **task,
+        }
+        click.echo(json.dumps(result))
+        return
+    rungs = ", ".join(f"{r['name']} {r['width']}x{r['height']}" for r in task["renditions"]) or "audio only"
+    click.echo(f"{'Already encoded' if already else 'Done'}: {task['duration']:.2f} s of film, {task['frames']} frames")
+    if not already:
+        click.echo(f"  in {seconds:.1f} s ({task['duration'] / seconds:.2f}x real time)")
+    click.echo(f"  {rungs}; {task['bytes'] / 1e6:.1f} MB")
+    click.echo(f"  HLS   {hls}\n  DASH  {dash}")
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="All facts as JSON.")
+@_with_settings
+def probe(settings: Settings, source: Path, as_json: bool) -> None:
+    """Says what Raven sees in SOURCE."""
+    from master.prepare import probe as look  # noqa: PLC0415 - the others need no PyAV
+    from master.sources import resolve  # noqa: PLC0415
+    from raven.process import StopSignal  # noqa: PLC0415
+
+    facts = look(resolve(str(source.absolute()), "/"), StopSignal())
+    if as_json:
+        click.echo(facts.model_dump_json())
+        return
+    click.echo(f"{source}: {facts.container}, {facts.duration or 0:.2f} s claimed, {facts.bytes or 0} bytes")
+    if facts.video:
+        v = facts.video
+        kind = "constant" if v.constant_rate else "variable in the source"
+        click.echo(f"  video  {v.codec} {v.width}x{v.height} {v.pixel_format}, {float(v.rate):.3f} frames/s ({kind})")
+    for track in facts.audio:
+        click.echo(f"  audio  {track.name}: {track.codec}, {track.channels} channels, {track.sample_rate} Hz")
+    for text in facts.ignored:
+        click.echo(f"  not converted: {text}")
+
+
+@main.command()
+@_with_settings
+def profiles(settings: Settings) -> None:
+    """Lists the profiles and their rungs."""
+    from raven.profile import load_profiles  # noqa: PLC0415 - the others need none
+
+    for name, profile in sorted(load_profiles(settings.profiles).items()):
+        rungs = ", ".join(f"{r.name} ({r.width}x{r.height})" for r in profile.video.rungs)
+        click.echo(f"{name}: {profile.video.codec} {profile.video.preset}: {rungs}; {profile.audio.codec}")
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--seconds", type=click.IntRange(1, 3600), default=20, show_default=True, help="Length.")
+@_with_settings
+def testpicture(settings: Settings, target: Path, seconds: int) -> None:
+    """Makes TARGET (.mkv), a film to try Raven with: running time code and beeps."""
+    from raven.config import ffmpeg_path  # noqa: PLC0415 - the others need none
+    from raven.media.command import test_picture_command  # noqa: PLC0415
+    from raven.process import StopSignal, run  # noqa: PLC0415
+
+    run(test_picture_command(ffmpeg_path(settings), str(target), seconds), StopSignal())

@@ -1,0 +1,112 @@
+"""Progress for people: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from raven.snapshot import RunningJob, Snapshot
+
+LINE_SECONDS = 5.0  # between plain lines
+
+
+class Display(Protocol):
+    """Shows snapshots while it is open."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+    def show(self, snapshot: Snapshot) -> None: ...
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as people read them."""
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _speed(speed: float | None) -> str:
+    return f"{speed:.2f}x" if speed else "-"
+
+
+def summary_line(snapshot: Snapshot) -> str:
+    """One line that stands alone in a log."""
+    jobs = f"{snapshot.jobs_done}/{snapshot.jobs_known} jobs"
+    rest = f"{_speed(snapshot.speed)} real time, {clock(snapshot.left)} left"
+    return f"{100 * snapshot.progress:5.1f} %  {snapshot.status}, {jobs}, {rest}"
+
+
+class LiveDisplay:
+    """A bar for the whole film and a line for each job that runs."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._live = Live(console=Console(stderr=True), refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        head = Table.grid(padding=(0, 1))
+        head.add_row(
+            Text(self._title, style="bold"),
+            ProgressBar(total=1.0, completed=snapshot.progress, width=40),
+            f"{100 * snapshot.progress:5.1f} %",
+            _speed(snapshot.speed),
+            f"{clock(snapshot.left)} left",
+        )
+        work = Table.grid(padding=(0, 2))
+        for job in snapshot.running:
+            work.add_row(*_job_cells(job, snapshot))
+        self._live.update(Group(head, work))
+
+
+def _job_cells(job: RunningJob, snapshot: Snapshot) -> tuple[str, str, str]:
+    what = f"{job.kind} {job.position + 1}" if job.kind in ("encode", "audio") else job.kind
+    unit = "frames" if job.kind == "encode" else "samples"
+    return f"  {what}", f"{job.done} {unit}" if job.done else "", _speed(job.speed) if job.speed else ""
+
+
+class PlainDisplay:
+    """A line every few seconds and at each change of state."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._next = 0.0
+        self._status = ""
+
+    def __enter__(self) -> PlainDisplay:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        sys.stderr.flush()
+
+    def show(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        if now >= self._next or snapshot.status != self._status:
+            self._next, self._status = now + LINE_SECONDS, snapshot.status
+            sys.stderr.write(f"{self._title}: {summary_line(snapshot)}\n")
+            sys.stderr.flush()
+
+
+def choose_display(title: str) -> Display:
+    """Live on a terminal, plain elsewhere."""
+    return LiveDisplay(title) if sys.stderr.isatty() else PlainDisplay(title)

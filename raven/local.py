@@ -1,0 +1,237 @@
+"""The whole farm in one process: the same watcher, master and worker, over SQLite, in-process queues and a folder.
+
+Its state lives in `OUTPUT/.raven` until the film is done, so that the same command resumes it after any end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import master.daemon
+import worker.daemon
+from raven import names
+from raven.config import Settings
+from raven.errors import TaskError, Unavailable, UsageError
+from raven.profile import Profile, load_profiles
+from raven.snapshot import Snapshot, read_snapshot
+from raven.wiring import open_broker, open_database, open_storage
+from watcher.store import Store
+from watcher.watcher import Watcher
+
+STATE = ".raven"
+TASK = 1  # a state folder holds one task
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A film that lies in its output folder."""
+
+    output: Path
+    task: dict[str, Any]
+    """The content of task.json."""
+
+    @property
+    def hls(self) -> Path:
+        return self.output / names.MULTIVARIANT
+
+    @property
+    def dash(self) -> Path:
+        return self.output / names.MPD
+
+
+def default_workers() -> int:
+    """Encodes side by side: each uses about two cores, and a second one fills the gaps between chunks."""
+    return max(2, (os.cpu_count() or 1) // 2)
+
+
+def finished(output: Path, source: Path, profile: str) -> Finished | None:
+    """The film, if this very source lies encoded in `output`. Raises UsageError if another one does."""
+    file = output / names.TASK_JSON
+    if not file.exists() or (output / STATE).exists():
+        return None
+    task = json.loads(file.read_text("utf-8"))
+    try:
+        size: int | None = source.stat().st_size
+    except OSError:
+        size = None
+    there = (task["source"]["name"], task["source"]["bytes"], task["profile"])
+    if there != (source.name, size, profile):
+        raise UsageError(
+            f"{output} holds another film ({there[0]}, profile {there[2]}); name another folder or give --force"
+        )
+    return Finished(output, task)
+
+
+class LocalFarm:
+    """One film on its way into one folder."""
+
+    def __init__(self, settings: Settings, source: Path, output: Path, profile: str, workers: int) -> None:
+        self._state = output / STATE
+        self._source, self._output, self._profile = source, output, profile
+        self._settings = settings.model_copy(
+            update={
+                "database": f"sqlite://{(self._state / 'raven.db').absolute()}",
+                "broker": "local:",
+                "storage": f"file://{(self._state / 'objects').absolute()}",
+                "sources": "/",
+                "temporary": (self._state / "tmp").absolute(),
+                "slots": workers,
+                "node": "local",
+                "poll_seconds": 0.1,
+                "heartbeat_seconds": 0.5,
+            }
+        )
+        self._stop = threading.Event()
+        self._began = time.monotonic()
+        self._fault: BaseException | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The farm at work; when this ends it has stopped, and a film that is not done can be resumed."""
+        created = not self._output.exists()
+        (self._state / "objects").mkdir(parents=True, exist_ok=True)
+        with (self._state / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UsageError(f"another raven encodes into {self._output} right now") from error
+            self._begin()
+            threads = self._start()
+            try:
+                yield
+            finally:
+                self._stop.set()
+                for thread in threads:
+                    thread.join()
+                self._tidy(created)
+
+    def _begin(self) -> None:
+        """A fresh state, or the one of this very source and profile."""
+        (self._state / "created").touch()
+        shutil.rmtree(self._state / "tmp", ignore_errors=True)  # of a run that was killed
+        (self._state / "tmp").mkdir()
+        database = open_database(self._settings)
+        script = getattr(database, "script", None)
+        if script is not None:
+            script((resources.files("raven") / "db.sql").read_text("utf-8"))
+        mark = self._fingerprint()
+        rows = database.query("SELECT reference, status FROM tasks WHERE id = ?", (TASK,))
+        if rows and (rows[0]["reference"] != mark or rows[0]["status"] == "failed"):
+            database.execute("DELETE FROM jobs")
+            database.execute("DELETE FROM tasks")
+            shutil.rmtree(self._state / "objects")
+            (self._state / "objects").mkdir()
+            rows = []
+        if rows:
+            Store(database).release_all(0)
+        else:
+            database.execute(
+                "INSERT INTO tasks (id, source, profile, reference) VALUES (?, ?, ?, ?)",
+                (TASK, str(self._source), self._profile, mark),
+            )
+        database.close()
+
+    def _fingerprint(self) -> str:
+        """What a resumed film must have in common with the one begun."""
+        try:
+            about = self._source.stat()
+            seen = f"{about.st_size}:{about.st_mtime_ns}"
+        except OSError:
+            seen = "unreadable"
+        return f"{self._source}:{seen}:{self._profile}"[-255:]
+
+    def _start(self) -> list[threading.Thread]:
+        broker, storage = open_broker(self._settings), open_storage(self._settings)
+        profiles = load_profiles(self._settings.profiles)
+        agents = [
+            master.daemon.build_agent(self._settings, broker, storage),
+            worker.daemon.build_agent(self._settings, broker, storage),
+        ]
+        database = open_database(self._settings)
+        watcher = Watcher(self._settings, database, broker, profiles)
+
+        def watch() -> None:
+            try:
+                while not self._stop.is_set():
+                    self._turn(watcher)
+                for agent in agents:
+                    agent.stop()
+                for agent in agents:
+                    agent.join()
+                self._turn(watcher)  # what was done before the stop is not done again
+            except BaseException as error:
+                self._fault = error
+                for agent in agents:
+                    agent.stop()
+            finally:
+                database.close()
+
+        for agent in agents:
+            agent.start()
+        thread = threading.Thread(target=watch, name="watcher")
+        thread.start()
+        return [thread]
+
+    @staticmethod
+    def _turn(watcher: Watcher) -> None:
+        try:
+            watcher.turn()
+        except Unavailable as error:
+            log.warning("waiting", fault=str(error))
+            time.sleep(0.2)
+
+    def snapshot(self) -> Snapshot:
+        """How far it is. Raises what broke the watcher, if something did."""
+        if self._fault is not None:
+            raise self._fault
+        database = open_database(self._settings)
+        try:
+            return read_snapshot(database, TASK, time.monotonic() - self._began)
+        finally:
+            database.close()
+
+    def collect(self) -> Finished:
+        """Moves the finished film into the output folder, what players open last. Raises TaskError if it failed."""
+        snapshot = self.snapshot()
+        if snapshot.status != "done":
+            raise TaskError(snapshot.message or f"the film is {snapshot.status}")
+        made = self._state / "objects" / names.out_prefix(TASK)
+        entry_points = (names.TASK_JSON, names.MPD, names.MULTIVARIANT)
+        order = sorted(made.iterdir(), key=lambda p: entry_points.index(p.name) if p.name in entry_points else -1)
+        for path in order:
+            target = self._output / path.name
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            path.replace(target)
+        return Finished(self._output, json.loads((self._output / names.TASK_JSON).read_text("utf-8")))
+
+    def _tidy(self, created: bool) -> None:
+        """Nothing is left of a film that is done or that cannot be done."""
+        if self._fault is not None or self.snapshot().status not in ("done", "failed"):
+            return
+        shutil.rmtree(self._state)
+        if created and not any(self._output.iterdir()):
+            self._output.rmdir()
+
+
+def known_profile(settings: Settings, name: str) -> Profile:
+    """Raises UsageError when there is no such profile."""
+    profiles = load_profiles(settings.profiles)
+    if name not in profiles:
+        raise UsageError(f"there is no profile {name!r}; known are {', '.join(sorted(profiles))}")
+    return profiles[name]

@@ -1,0 +1,78 @@
+"""Logs: structlog, pretty on a terminal, JSON elsewhere, to syslog (local7) too where that is set."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from raven.config import Settings
+from raven.errors import ConfigError
+
+
+def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
+    """Sets up logging for this process. `quiet`: nothing on stderr below an error, for the progress display."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role, node=settings.node)
+    root = logging.getLogger()
+    root.setLevel(settings.log_level.upper())
+    root.handlers = [_stderr(settings, shared, quiet=quiet)]
+    if settings.syslog:
+        root.handlers.append(_syslog(settings.syslog, role, shared))
+    for chatty in ("pika", "botocore", "boto3", "urllib3", "s3transfer"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # their faults are raised to us and logged once
+
+
+def _stderr(settings: Settings, shared: list[structlog.typing.Processor], *, quiet: bool) -> logging.Handler:
+    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=pretty and sys.stderr.isatty())
+        if pretty
+        else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(shared, renderer))
+    if quiet:
+        handler.setLevel(logging.ERROR)
+    return handler
+
+
+def _formatter(shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor) -> logging.Formatter:
+    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[drop, renderer])
+
+
+def _syslog(where: str, role: str, shared: list[structlog.typing.Processor]) -> logging.Handler:
+    """Datagrams to /dev/log or host:port: a dead log host never blocks a daemon."""
+    host, _, port = where.rpartition(":")
+    address: str | tuple[str, int] = where
+    if not where.startswith("/"):
+        if not host or not port.isdigit():
+            raise ConfigError("syslog: write /dev/log or host:port")
+        address = (host, int(port))
+    elif not Path(where).exists():
+        raise ConfigError(f"syslog: there is no socket {where}; is a syslog daemon running here?")
+    handler = logging.handlers.SysLogHandler(address, facility=logging.handlers.SysLogHandler.LOG_LOCAL7)
+    handler.append_nul = False  # rsyslog would show it as #000
+    handler.ident = f"raven-{role}[{os.getpid()}]: "  # else the first word of the message becomes the tag
+    handler.setFormatter(_formatter(shared, structlog.processors.JSONRenderer()))
+    return handler

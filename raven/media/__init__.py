@@ -1,0 +1,1 @@
+"""What Raven knows of media: probing, the frame grid, ffmpeg argument lists, CMAF boxes, HLS and DASH writers."""

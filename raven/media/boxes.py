@@ -1,0 +1,245 @@
+"""ISO base media file format boxes (ISO/IEC 14496-12), as far as fragmented MP4 needs them. Pure: bytes to values."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SYNC_FLAG = 0x00010000  # 14496-12 8.8.3.1: sample_is_non_sync_sample
+
+
+class BoxError(ValueError):
+    """The bytes are not the boxes that they should be."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box: its type, where it starts, where its payload starts and where it ends."""
+
+    kind: str
+    start: int
+    payload: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample of a fragment: times in ticks of the track, `offset` and `size` in bytes within the file."""
+
+    decode_time: int
+    duration: int
+    composition_offset: int
+    size: int
+    sync: bool
+    offset: int
+
+    @property
+    def presentation_time(self) -> int:
+        return self.decode_time + self.composition_offset
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """One moof with its mdat: a byte range of the file and its samples."""
+
+    start: int
+    end: int
+    samples: tuple[Sample, ...]
+
+
+def boxes(data: bytes | memoryview, start: int = 0, end: int | None = None) -> Iterator[Box]:
+    """The boxes side by side in `data[start:end]`. Raises BoxError where one does not fit."""
+    end = len(data) if end is None else end
+    while start < end:
+        if end - start < 8:
+            raise BoxError(f"{end - start} bytes left over at {start}")
+        size, kind = struct.unpack_from(">I4s", data, start)
+        header = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, start + 8)
+            header = 16
+        elif size == 0:
+            size = end - start
+        if size < header or start + size > end:
+            raise BoxError(f"box {kind!r} at {start} has size {size}, {end - start} bytes are there")
+        yield Box(kind.decode("latin-1"), start, start + header, start + size)
+        start += size
+
+
+def find(data: bytes | memoryview, path: str, start: int = 0, end: int | None = None) -> Box:
+    """The first box at `path`, such as `moov/trak/mdia`. Raises BoxError when there is none."""
+    box = Box("", start, start, len(data) if end is None else end)
+    for kind in path.split("/"):
+        found = next((b for b in boxes(data, box.payload, box.end) if b.kind == kind), None)
+        if found is None:
+            raise BoxError(f"no box {path}")
+        box = found
+    return box
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    duration: int
+    size: int
+    flags: int
+
+
+def _tfhd(data: bytes | memoryview, traf: Box, base: _Defaults) -> _Defaults:
+    box = find(data, "tfhd", traf.payload, traf.end)
+    (flags,) = struct.unpack_from(">I", data, box.payload)
+    at = box.payload + 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0)
+    values = []
+    for bit, default in ((0x8, base.duration), (0x10, base.size), (0x20, base.flags)):
+        if flags & bit:
+            (default,) = struct.unpack_from(">I", data, at)  # noqa: PLW2901 - the box overrides the default
+            at += 4
+        values.append(default)
+    return _Defaults(*values)
+
+
+def _tfdt(data: bytes | memoryview, traf: Box) -> int:
+    box = find(data, "tfdt", traf.payload, traf.end)
+    time: int
+    (time,) = struct.unpack_from(">Q" if data[box.payload] == 1 else ">I", data, box.payload + 4)
+    return time
+
+
+def _trun(data: bytes | memoryview, run: Box, moof: Box, base: _Defaults, time: int) -> Iterator[Sample]:
+    version_flags, count = struct.unpack_from(">II", data, run.payload)
+    flags, at = version_flags & 0xFFFFFF, run.payload + 8
+    offset, first_flags = moof.end + 8, base.flags
+    if flags & 0x1:
+        offset = moof.start + struct.unpack_from(">i", data, at)[0]
+        at += 4
+    if flags & 0x4:
+        (first_flags,) = struct.unpack_from(">I", data, at)
+        at += 4
+    cts_format = ">i" if version_flags >> 24 else ">I"
+    for index in range(count):
+        duration, size, sample_flags, cts = base.duration, base.size, base.flags if index else first_flags, 0
+        if flags & 0x100:
+            (duration,) = struct.unpack_from(">I", data, at)
+            at += 4
+        if flags & 0x200:
+            (size,) = struct.unpack_from(">I", data, at)
+            at += 4
+        if flags & 0x400:
+            (sample_flags,) = struct.unpack_from(">I", data, at)
+            at += 4
+        if flags & 0x800:
+            (cts,) = struct.unpack_from(cts_format, data, at)
+            at += 4
+        yield Sample(time, duration, cts, size, not sample_flags & SYNC_FLAG, offset)
+        time += duration
+        offset += size
+
+
+def _trex(data: bytes | memoryview) -> _Defaults:
+    box = find(data, "moov/mvex/trex")
+    return _Defaults(*struct.unpack_from(">III", data, box.payload + 12))
+
+
+def split(data: bytes | memoryview) -> tuple[bytes, list[Fragment]]:
+    """The init segment (ftyp and moov) and the fragments of a one-track fragmented MP4. Raises BoxError."""
+    top = list(boxes(data))
+    header = [b for b in top if b.kind in ("ftyp", "moov")]
+    if [b.kind for b in header] != ["ftyp", "moov"]:
+        raise BoxError("a fragmented MP4 starts with ftyp and moov")
+    init = bytes(data[header[0].start : header[1].end])
+    base = _trex(init)
+    fragments = []
+    for moof, mdat in itertools.pairwise(top):
+        if moof.kind == "moof":
+            if mdat.kind != "mdat":
+                raise BoxError(f"a moof is followed by {mdat.kind}, not mdat")
+            fragments.append(_fragment(data, moof, mdat, base))
+    return init, fragments
+
+
+def _fragment(data: bytes | memoryview, moof: Box, mdat: Box, base: _Defaults) -> Fragment:
+    traf = find(data, "traf", moof.payload, moof.end)
+    runs = [b for b in boxes(data, traf.payload, traf.end) if b.kind == "trun"]
+    if len(runs) != 1:
+        raise BoxError(f"{len(runs)} trun in a traf; CMAF wants one")
+    defaults = _tfhd(data, traf, base)
+    samples = tuple(_trun(data, runs[0], moof, defaults, _tfdt(data, traf)))
+    return Fragment(moof.start, mdat.end, samples)
+
+
+def timescale(init: bytes) -> int:
+    """Ticks per second of the track of an init segment."""
+    box = find(init, "moov/trak/mdia/mdhd")
+    ticks: int
+    (ticks,) = struct.unpack_from(">I", init, box.payload + (20 if init[box.payload] == 1 else 12))
+    return ticks
+
+
+def codec_string(init: bytes) -> str:
+    """The RFC 6381 `codecs` value of an init segment, from its sample entry (ISO/IEC 14496-15, 14496-3)."""
+    stsd = find(init, "moov/trak/mdia/minf/stbl/stsd")
+    entry = next(boxes(init, stsd.payload + 8, stsd.end))
+    if entry.kind == "avc1":
+        # a VisualSampleEntry has 78 bytes before its child boxes
+        config = find(init, "avcC", entry.payload + 78, entry.end)
+        return "avc1." + bytes(init[config.payload + 1 : config.payload + 4]).hex()
+    if entry.kind == "mp4a":
+        # an AudioSampleEntry has 28 bytes before its child boxes
+        return "mp4a.40." + str(_audio_object_type(init, find(init, "esds", entry.payload + 28, entry.end)))
+    raise BoxError(f"no codecs value is known for sample entry {entry.kind}")
+
+
+def _audio_object_type(init: bytes, esds: Box) -> int:
+    """Audio object type of the AudioSpecificConfig in an esds box (ISO/IEC 14496-1 7.2.6, 14496-3 1.6.2.1)."""
+    at = esds.payload + 4
+    while at < esds.end:
+        tag, at = init[at], at + 1
+        size, more = 0, True
+        while more:
+            size, more, at = size << 7 | init[at] & 0x7F, bool(init[at] & 0x80), at + 1
+        if tag == 0x03:
+            at += 3
+        elif tag == 0x04:
+            at += 13
+        elif tag == 0x05:
+            kind = init[at] >> 3
+            return kind if kind != 31 else 32 + ((init[at] & 7) << 3 | init[at + 1] >> 5)
+        else:
+            at += size
+    raise BoxError("esds without an AudioSpecificConfig")
+
+
+def nal_types_avc(sample: bytes | memoryview, length_size: int = 4) -> Iterator[int]:
+    """nal_unit_type of each NAL unit of a length-prefixed AVC sample (ISO/IEC 14496-15 5.3.3, ITU-T H.264 7.4.1)."""
+    at = 0
+    while at + length_size < len(sample):
+        size = int.from_bytes(sample[at : at + length_size], "big")
+        yield sample[at + length_size] & 0x1F
+        at += length_size + size
+
+
+def box(kind: str, *payload: bytes) -> bytes:
+    """A box around `payload`."""
+    body = b"".join(payload)
+    return struct.pack(">I4s", 8 + len(body), kind.encode("latin-1")) + body
+
+
+def type_box(kind: str, *brands: str) -> bytes:
+    """An ftyp or styp; the first brand is the major one."""
+    return box(kind, brands[0].encode(), bytes(4), "".join(brands).encode())
+
+
+def audio_fragment(sequence: int, decode_time: int, duration: int, sizes: list[int]) -> bytes:
+    """The moof and the mdat's header of a fragment of sync samples of equal `duration`; their bytes follow it.
+
+    Track 1, one traf, one trun, offsets relative to the moof (ISO/IEC 23000-19 7.3.2.3, 7.5.13).
+    """
+    tfhd = box("tfhd", struct.pack(">IIII", 0x020000 | 0x8 | 0x20, 1, duration, 0x02000000))  # depends on no other
+    tfdt = box("tfdt", struct.pack(">IQ", 1 << 24, decode_time))
+    mfhd = box("mfhd", struct.pack(">II", 0, sequence))
+    trun_size = 8 + 12 + 4 * len(sizes)
+    moof_size = 8 + len(mfhd) + 8 + len(tfhd) + len(tfdt) + trun_size
+    trun = box("trun", struct.pack(f">IIi{len(sizes)}I", 0x1 | 0x200, len(sizes), moof_size + 8, *sizes))
+    moof = box("moof", mfhd, box("traf", tfhd, tfdt, trun))
+    return moof + struct.pack(">I4s", 8 + sum(sizes), b"mdat")

@@ -1,0 +1,206 @@
+"""The ffmpeg argument lists. Pure: values in, `list[str]` out, a reason behind every flag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from raven.media.grid import Grid, Span, presentation_offset
+from raven.model import AudioRendition, Rendition, VideoFacts
+
+SHIFT = 60
+"""Seconds added to all times in the chunk objects (cutting adds, encoding takes off).
+
+NUT cannot carry times below zero, which nearly every MP4 with B-frames has; libavformat would shift such a
+chunk silently by the B-frame delay.
+"""
+
+_COMMON = [
+    "-hide_banner",  # the build is in the report, not in every log
+    "-nostdin",  # a child must never read the daemon's terminal
+    "-loglevel", "warning",  # what is kept of stderr is for a failed job's message
+    "-progress", "pipe:1",  # machine-readable progress; the human one is not parsed
+    "-nostats",
+    "-y",  # a repeated attempt may find the files of the one before
+]  # fmt: skip
+
+_INPUT = [
+    "-protocol_whitelist", "file,pipe",  # chunk objects are untrusted: no network, no other protocol
+    "-copyts",  # the times in the chunk are the grid's; do not rebase them
+    "-f", "nut",  # what the master wrote; never guessed from untrusted bytes
+]  # fmt: skip
+
+_MP4 = [
+    "-avoid_negative_ts", "disabled",  # times are right as they are; never shift
+    "-use_editlist", "0",  # players read edit lists differently; the common offset makes them needless
+    "-write_btrt", "0",  # its bit rates come from the chunk, so init segments would differ between chunks
+    "-map_metadata", "-1",  # nothing of the source's tags in the init segment
+    "-fflags", "+bitexact",  # no version of libavformat in the init segment
+    "-f", "mp4",
+]  # fmt: skip
+
+
+def _grid_filters(grid: Grid, span: Span, tail: int) -> str:
+    """Source times to grid frames, by a rule that depends on absolute time alone and so is equal in all chunks."""
+    rate = _ratio(grid.rate)
+    chain = [
+        f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
+        f"settb=expr={grid.rate.denominator}/{grid.rate.numerator}",  # nearest frame, from absolute time
+        # start_time: the range starts at its first frame, whatever the lead-in packets gave
+        f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}",
+    ]
+    if tail:
+        chain.append(f"tpad=stop_mode=clone:stop={tail}")  # the last source frame lasts to the end of the grid
+    return ",".join(chain)
+
+
+def _ratio(rate: Fraction) -> str:
+    return f"{rate.numerator}/{rate.denominator}"
+
+
+def _picture_filters(video: VideoFacts, width: int, height: int) -> str:
+    chain = [*video.orient, f"scale={width}:{height}:flags=bicubic", "setsar=1"]  # outputs have square pixels
+    return ",".join(chain)
+
+
+def _colour_filter(video: VideoFacts) -> list[str]:
+    """Tags of the container that the bitstream may lack, so that they reach the encoder's VUI."""
+    if not video.colour:
+        return []
+    return ["setparams=" + ":".join(f"{key}={value}" for key, value in sorted(video.colour.items()))]
+
+
+@dataclass(frozen=True)
+class ChunkOrder:
+    """What is made of one chunk."""
+
+    grid: Grid
+    span: Span
+    tail: int
+    """Frames that the last source frame may be held for at the very end; 0 for all chunks but the last."""
+    video: VideoFacts
+    renditions: tuple[Rendition, ...]
+    thumbs: Mapping[int, int]
+    """Number of each thumbnail, by its frame."""
+    thumb_size: tuple[int, int]
+
+
+def encode_graph(order: ChunkOrder) -> str:
+    """The filter graph of a chunk: decode once, onto the grid, one branch per rung and one for the thumbnails."""
+    outputs = [f"[v{i}]" for i in range(len(order.renditions))] + (["[t]"] if order.thumbs else [])
+    grid = _grid_filters(order.grid, order.span, order.tail)
+    head = ",".join([grid, *_colour_filter(order.video), f"split={len(outputs)}"])
+    branches = [
+        f"[v{i}]{_picture_filters(order.video, r.width, r.height)},format=yuv420p[out{i}]"
+        for i, r in enumerate(order.renditions)
+    ]
+    if order.thumbs:
+        wanted = "+".join(f"eq(n\\,{frame - order.span.first})" for frame in order.thumbs)
+        size = _picture_filters(order.video, *order.thumb_size)
+        # JPEG is full range (JFIF); select first, so that only the wanted frames are scaled
+        branches.append(f"[t]select={wanted},{size},format=yuvj420p[thumbs]")
+    return ";".join([f"[0:v:0]{head}{''.join(outputs)}", *branches])
+
+
+def _x264(rendition: Rendition, grid: Grid) -> list[str]:
+    parameters = {
+        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
+        "min-keyint": "1",
+        "scenecut": "0",  # no keyframe but the grid's: segment borders equal in all rungs
+        "open-gop": "0",  # each GOP decodes alone
+        "stitchable": "1",  # headers do not depend on the content: one init segment for all chunks
+        **rendition.options,
+    }
+    flags = [
+        "-c:v", "libx264",
+        "-preset", rendition.preset,
+        "-crf", f"{rendition.crf:g}",  # constant quality: independent chunks do not step at the seams
+        "-threads:v", str(rendition.threads),  # x264's output depends on it: fixed in the job
+        "-x264-params", ":".join(f"{key}={value}" for key, value in parameters.items()),
+        "-flags:v", "+bitexact",  # no encoder banner that differs between builds
+    ]  # fmt: skip
+    if rendition.maxrate is not None:
+        # a cap on the peaks, so that BANDWIDTH means something
+        flags += ["-maxrate", f"{rendition.maxrate}k", "-bufsize", f"{rendition.bufsize or 2 * rendition.maxrate}k"]
+    if rendition.encoder_profile:
+        flags += ["-profile:v", rendition.encoder_profile]
+    return flags
+
+
+def _rung_output(rendition: Rendition, order: ChunkOrder) -> list[str]:
+    grid = order.grid
+    return [
+        *_x264(rendition, grid),
+        "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
+        "-frames:v", str(order.span.frames),  # the law: exactly this many
+        "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks
+        "-output_ts_offset", str(presentation_offset(grid.rate)),  # no negative decode time, no edit list
+        # one fragment a GOP; absolute times (frag_discont) since the chunk is a middle piece of the whole
+        "-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
+        "-fragment_index", str(order.span.first // grid.gop + 1),  # sequence numbers go on from chunk to chunk
+        *_MP4,
+    ]  # fmt: skip
+
+
+def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
+    return [
+        "-fps_mode", "passthrough",  # one file for each selected frame
+        "-c:v", "mjpeg", "-q:v", "4",  # about 90 in libjpeg's scale
+        "-threads:v", "1",  # same bytes everywhere
+        "-frames:v", str(len(thumbs)),
+        "-fflags", "+bitexact", "-flags:v", "+bitexact",  # no version in the files
+        "-start_number", str(min(thumbs.values())),  # files carry the numbers of the whole video
+        "-f", "image2",
+    ]  # fmt: skip
+
+
+def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
+    """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition, `folder/000000.jpg` ... per thumbnail."""
+    command = [ffmpeg, *_COMMON, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
+    for i, rendition in enumerate(order.renditions):
+        command += ["-map", f"[out{i}]", *_rung_output(rendition, order), f"{folder}/{rendition.name}.mp4"]
+    if order.thumbs:
+        command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder}/%06d.jpg"]
+    return command
+
+
+def audio_command(
+    ffmpeg: str, source: str, target: str, rendition: AudioRendition, samples: int, offset: int
+) -> list[str]:
+    """One ffmpeg for one whole track: exactly `samples` samples from the origin, into fragments of about a second."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[rendition.channels]
+    chain = ",".join(
+        [
+            f"asetpts=PTS-round({SHIFT}/TB)",  # takes the constant of the objects off
+            # onto absolute time: holes become silence, overlaps are dropped, the start is cut or padded to the origin
+            f"aresample={rendition.sample_rate}:async=1:min_hard_comp=0.02:first_pts=0",
+            f"aformat=sample_fmts=fltp:channel_layouts={layout}",
+            f"apad=whole_len={samples}",  # silence to the end of the video
+            f"atrim=end_sample={samples}",  # and not a sample more
+        ]
+    )
+    return [
+        ffmpeg, *_COMMON, *_INPUT, "-i", source,
+        "-map", "0:a:0",
+        "-af", chain,
+        "-c:a", rendition.codec,
+        "-b:a", f"{rendition.bitrate}k",
+        "-threads:a", "1",  # same bytes everywhere
+        "-output_ts_offset", str(offset),  # the same start as the video's
+        "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer",
+        "-frag_duration", "1000000",  # about a second in memory; packets are put into segments afterwards
+        *_MP4, target,
+    ]  # fmt: skip
+
+
+def test_picture_command(ffmpeg: str, target: str, seconds: int) -> list[str]:
+    """A film to try Raven with: moving test picture with running time code, a beep each second."""
+    return [
+        ffmpeg, *_COMMON,
+        "-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate=25:duration={seconds}",  # shows time and frame number
+        "-f", "lavfi", "-i", f"sine=frequency=330:beep_factor=4:sample_rate=48000:duration={seconds}",
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p",
+        "-c:a", "flac",
+        target,
+    ]  # fmt: skip

@@ -1,0 +1,130 @@
+"""The DASH manifest (ISO/IEC 23009-1, DASH-IF IOP): static, explicit addressing. Pure: values to text."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import groupby
+from xml.etree import ElementTree as ET  # writes only; nothing foreign is parsed
+
+from raven import names
+from raven.media.grid import round_nearest
+from raven.media.presentation import AudioTrack, Presentation, Track
+
+NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
+PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
+
+
+def duration(seconds: Fraction) -> str:
+    """xs:duration in seconds, to the microsecond."""
+    text = f"{round_nearest(seconds * 1_000_000) / 1_000_000:.6f}".rstrip("0").rstrip(".")
+    return f"PT{text}S"
+
+
+def _template(parent: ET.Element, track: Track, offset: int, folder: str) -> None:
+    template = ET.SubElement(
+        parent,
+        "SegmentTemplate",
+        timescale=str(track.timescale),
+        presentationTimeOffset=str(offset * track.timescale),  # all media start at `offset` seconds
+        startNumber="1",
+        initialization=f"{folder}/{names.INIT}",
+        media=f"{folder}/seg-$Number%06d$.m4s",
+    )
+    timeline = ET.SubElement(template, "SegmentTimeline")
+    first: int | None = track.start
+    for ticks, run in groupby(s.ticks for s in track.segments):
+        repeats = len(list(run)) - 1
+        attributes = {"d": str(ticks)} | ({"r": str(repeats)} if repeats else {})
+        ET.SubElement(timeline, "S", ({"t": str(first)} if first is not None else {}) | attributes)
+        first = None
+
+
+def _video(period: ET.Element, presentation: Presentation) -> None:
+    tracks = sorted(presentation.video, key=lambda t: t.average_bandwidth)
+    top = max(tracks, key=lambda t: t.width * t.height)
+    rate = presentation.rate or Fraction(1)
+    shape = Fraction(top.width, top.height)
+    group = ET.SubElement(
+        period,
+        "AdaptationSet",
+        id="0",
+        contentType="video",
+        mimeType="video/mp4",
+        segmentAlignment="true",
+        startWithSAP="1",
+        maxWidth=str(top.width),
+        maxHeight=str(top.height),
+        maxFrameRate=_rate(rate),
+        par=f"{shape.numerator}:{shape.denominator}",
+    )
+    # all rungs have the same borders: one timeline for all
+    _template(group, tracks[0], presentation.offset, names.video_path("$RepresentationID$"))
+    for track in tracks:
+        ET.SubElement(
+            group,
+            "Representation",
+            id=track.name,
+            bandwidth=str(track.peak_bandwidth),
+            codecs=track.codec,
+            width=str(track.width),
+            height=str(track.height),
+            frameRate=_rate(rate),
+            sar="1:1",
+        )
+
+
+def _rate(rate: Fraction) -> str:
+    return str(rate.numerator) if rate.denominator == 1 else f"{rate.numerator}/{rate.denominator}"
+
+
+def _audio(period: ET.Element, number: int, track: AudioTrack, offset: int) -> None:
+    group = ET.SubElement(
+        period,
+        "AdaptationSet",
+        id=str(number),
+        contentType="audio",
+        mimeType="audio/mp4",
+        lang=track.language,
+        segmentAlignment="true",
+        startWithSAP="1",
+    )
+    role = "main" if track.default else "alternate"
+    ET.SubElement(group, "Role", schemeIdUri="urn:mpeg:dash:role:2011", value=role)
+    ET.SubElement(group, "Label").text = track.label
+    _template(group, track, offset, names.audio_path("$RepresentationID$"))
+    representation = ET.SubElement(
+        group,
+        "Representation",
+        id=track.name,
+        bandwidth=str(track.peak_bandwidth),
+        codecs=track.codec,
+        audioSamplingRate=str(track.sample_rate),
+    )
+    ET.SubElement(
+        representation,
+        "AudioChannelConfiguration",
+        schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011",
+        value=str(track.channels),
+    )
+
+
+def mpd(presentation: Presentation) -> str:
+    """The MPD of a presentation."""
+    tracks: list[Track] = [*presentation.video, *presentation.audio]
+    longest = max(s.duration for track in tracks for s in track.segments)
+    root = ET.Element(
+        "MPD",
+        xmlns=NAMESPACE,
+        type="static",
+        profiles=PROFILES,
+        mediaPresentationDuration=duration(presentation.duration),
+        maxSegmentDuration=duration(longest),
+        minBufferTime=duration(longest),  # with @bandwidth the peak of any segment, one segment ahead is enough
+    )
+    period = ET.SubElement(root, "Period", id="0", start="PT0S")
+    if presentation.video:
+        _video(period, presentation)
+    for number, track in enumerate(presentation.audio, 1):
+        _audio(period, number, track, presentation.offset)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

@@ -1,0 +1,187 @@
+"""The frame grid: all video time is counted in output frames, so that every boundary is an exact integer.
+
+`R` is the output rate (frames/s), `N` the number of frames, a GOP is `G = round(2 s * R)` frames, a segment
+`S = 3 G`, a chunk `K * S`. The law that everything checks: the frames of the chunks, of the segments of
+each rendition and of the manifests sum to `N`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+STANDARD_RATES: tuple[Fraction, ...] = tuple(
+    Fraction(n, d)
+    for n, d in (
+        (1, 1), (2, 1), (5, 1), (6, 1), (15, 2), (8, 1), (10, 1), (12000, 1001), (12, 1), (25, 2), (15000, 1001),
+        (15, 1), (18, 1), (20, 1), (24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48000, 1001), (48, 1),
+        (50, 1), (60000, 1001), (60, 1),
+    )
+)  # fmt: skip
+MAX_RATE = Fraction(60)  # Apple HLS authoring 1.19: not above 60 frames/s
+MIN_TIMESCALE = 10_000  # ticks/s: fine enough for players that round to milliseconds
+
+
+def round_nearest(x: Fraction) -> int:
+    """The nearest integer, halves away from zero: what ffmpeg does when it rescales time stamps."""
+    magnitude = (2 * abs(x.numerator) + x.denominator) // (2 * x.denominator)
+    return magnitude if x >= 0 else -magnitude
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open range of frames `[first, last)` of the output grid."""
+
+    first: int
+    last: int
+
+    @property
+    def frames(self) -> int:
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid of one task: rate, GOP in frames, GOPs per segment, segments per chunk."""
+
+    rate: Fraction
+    gop: int
+    segment: int
+    chunk: int
+
+    @classmethod
+    def of(cls, rate: Fraction, gop_seconds: Fraction, gops_per_segment: int, chunk_segments: int) -> Grid:
+        """The grid of a profile at `rate`. Above 30 frames/s G is even, so that a half-rate rung stays on it."""
+        if not 0 < rate <= MAX_RATE:
+            raise ValueError(f"rate {rate} is not in (0, {MAX_RATE}] frames/s")
+        gop = max(1, round_nearest(gop_seconds * rate))
+        if rate > 30:
+            gop += gop % 2
+        segment = gop * gops_per_segment
+        return cls(rate, gop, segment, segment * chunk_segments)
+
+    @property
+    def timescale(self) -> int:
+        """Ticks per second of the video tracks: a multiple of R's numerator, so a frame is a whole number."""
+        numerator = self.rate.numerator
+        return numerator if numerator >= MIN_TIMESCALE else numerator * 1000
+
+    @property
+    def frame_ticks(self) -> int:
+        """Duration of one frame in ticks of `timescale`, exact."""
+        return self.timescale * self.rate.denominator // self.rate.numerator
+
+    def frame_at(self, seconds: Fraction) -> int:
+        """Index of the frame whose time is nearest to `seconds` after the origin."""
+        return round_nearest(seconds * self.rate)
+
+    def time_of(self, frame: int) -> Fraction:
+        """Seconds from the origin to the start of `frame`."""
+        return frame / self.rate
+
+    def chunk_count(self, frames: int) -> int:
+        """Chunks of a source of `frames`; a rest shorter than a segment joins the chunk before it.
+
+        So no chunk but an only one is shorter than a segment, and the encoder's reordering delay is the same
+        in all of them.
+        """
+        if frames < 1:
+            raise ValueError("a video has at least one frame")
+        return max(1, -((self.segment - 1 - frames) // self.chunk))
+
+    def whole_chunks(self, frames_seen: int) -> int:
+        """Chunks whose range is already certain when at least `frames_seen` frames are known to come."""
+        return max(0, (frames_seen - self.segment) // self.chunk)
+
+    def chunk_span(self, index: int, frames: int | None) -> Span:
+        """Range of chunk `index`; `frames` is N, or None while the source is still being read."""
+        first = index * self.chunk
+        if frames is not None and index == self.chunk_count(frames) - 1:
+            return Span(first, frames)
+        return Span(first, first + self.chunk)
+
+    def chunks(self, frames: int) -> Iterator[Span]:
+        """All chunks in order."""
+        return (self.chunk_span(i, frames) for i in range(self.chunk_count(frames)))
+
+    def segments(self, span: Span) -> Iterator[Span]:
+        """The segments of a chunk in order; only the last of the whole video can be shorter."""
+        for first in range(span.first, span.last, self.segment):
+            yield Span(first, min(first + self.segment, span.last))
+
+    def segment_number(self, frame: int) -> int:
+        """Number of the segment that starts at `frame`, counted from 1 as in the file names."""
+        return frame // self.segment + 1
+
+
+def presentation_offset(rate: Fraction, reorder_frames: int = 2) -> int:
+    """Whole seconds that all media of a task start at, instead of 0.
+
+    Not less than the B-frame delay and the AAC priming (1024 samples), so that no decode time is negative, no
+    edit list and no negative composition offset is needed, and every player starts sound and picture together.
+    """
+    return max(1, -(-reorder_frames * rate.denominator // rate.numerator))
+
+
+def standard_rate(rate: Fraction) -> Fraction:
+    """The standard rate nearest to `rate`, by ratio."""
+    return min(STANDARD_RATES, key=lambda r: max(r / rate, rate / r))
+
+
+def snap_rate(rate: Fraction) -> Fraction:
+    """`rate`, or the standard rate that it means when it is within 1 in 10,000 of one (rounded time bases)."""
+    near = standard_rate(rate)
+    return near if abs(near / rate - 1) < Fraction(1, 10_000) else rate
+
+
+def lies_on_grid(times: list[Fraction], rate: Fraction, tick: Fraction) -> bool:
+    """Whether all presentation `times` (s) stand on a grid of `rate`, give or take the rounding of `tick` (s)."""
+    if len(times) < 2:
+        return True
+    tolerance = min(Fraction(2, 5), Fraction(1, 20) + tick * rate)
+    positions = [(t - times[0]) * rate for t in times]
+    on_grid = all(abs(p - round_nearest(p)) <= tolerance for p in positions)
+    return on_grid and len({round_nearest(p) for p in positions}) == len(positions)
+
+
+def choose_rate(times: list[Fraction], declared: list[Fraction], tick: Fraction) -> Fraction:
+    """The output rate of a source from a sample of its presentation times and the rates that it declares.
+
+    The first declared rate whose grid the times stand on, else the standard rate nearest to the median step.
+    Above 60 frames/s every second (third, ...) frame is taken.
+    """
+    ordered = sorted(set(times))
+    for rate in (snap_rate(r) for r in declared if r > 0):
+        if lies_on_grid(ordered, rate, tick):
+            return _capped(rate)
+    steps = sorted(b - a for a, b in itertools.pairwise(ordered))
+    return _capped(standard_rate(1 / steps[len(steps) // 2])) if steps else Fraction(25)
+
+
+def _capped(rate: Fraction) -> Fraction:
+    divisor = -(-rate // MAX_RATE)
+    return rate / divisor
+
+
+@dataclass(frozen=True)
+class AudioGrid:
+    """Where one audio track is cut: `samples` in all, packets of `packet` samples, borders next to the video's."""
+
+    sample_rate: int
+    samples: int
+    packet: int = 1024
+
+    @property
+    def packets(self) -> int:
+        """Packets in all, with the one of priming in front."""
+        return 1 + -(-self.samples // self.packet)
+
+    def segments(self, segment_seconds: Fraction) -> list[int]:
+        """Packets of each segment; the first has the priming packet, none strays over half a packet from the video."""
+        step = segment_seconds * self.sample_rate / self.packet
+        count = max(1, math.ceil(Fraction(self.samples, self.packet) / step))
+        borders = [0] + [1 + round_nearest(i * step) for i in range(1, count)] + [self.packets]
+        return [b - a for a, b in itertools.pairwise(borders) if b > a]

@@ -1,0 +1,103 @@
+"""HLS playlists (RFC 8216, Apple's HLS authoring specification). Pure: values to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from raven import names
+from raven.media.grid import round_nearest
+from raven.media.presentation import AudioTrack, Presentation, VideoTrack
+
+VERSION = 7  # RFC 8216 7: EXT-X-MAP needs 6; 7 is what CMAF players are tested with
+AUDIO_GROUP = "audio"
+
+
+def _seconds(duration: Fraction) -> str:
+    """Microseconds: any run of segments sums to the truth within a frame (Apple 8.1)."""
+    return f"{round_nearest(duration * 1_000_000) / 1_000_000:.6f}"
+
+
+def target_duration(presentation: Presentation) -> int:
+    """One target for audio and video alike (Apple 8.2), not below any rounded EXTINF (RFC 8216 4.3.3.1)."""
+    tracks = [*presentation.video, *presentation.audio]
+    return max(1, *(round_nearest(s.duration) for track in tracks for s in track.segments))
+
+
+def media_playlist(durations: Sequence[Fraction], target: int) -> str:
+    """The VOD playlist of one track."""
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{VERSION}",
+        f"#EXT-X-TARGETDURATION:{target}",
+        "#EXT-X-MEDIA-SEQUENCE:1",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        f'#EXT-X-MAP:URI="{names.INIT}"',
+    ]
+    for number, duration in enumerate(durations, 1):
+        lines += [f"#EXTINF:{_seconds(duration)},", names.segment_name(number)]
+    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+
+
+@dataclass(frozen=True)
+class _Attributes:
+    pairs: tuple[tuple[str, str | None], ...]
+
+    def __str__(self) -> str:
+        return ",".join(f"{key}={value}" for key, value in self.pairs if value is not None)
+
+
+def _quoted(text: str) -> str:
+    """A quoted-string, which cannot hold quotes or line breaks (RFC 8216 4.2)."""
+    return '"' + "".join(c for c in text.replace('"', "'") if c.isprintable()) + '"'
+
+
+def _media(track: AudioTrack) -> str:
+    return "#EXT-X-MEDIA:" + str(
+        _Attributes(
+            (
+                ("TYPE", "AUDIO"),
+                ("GROUP-ID", _quoted(AUDIO_GROUP)),
+                ("NAME", _quoted(track.label)),
+                ("LANGUAGE", _quoted(track.language)),
+                ("DEFAULT", "YES" if track.default else "NO"),
+                ("AUTOSELECT", "YES"),
+                ("CHANNELS", _quoted(str(track.channels))),
+                ("URI", _quoted(f"{names.audio_path(track.name)}/{names.PLAYLIST}")),
+            )
+        )
+    )
+
+
+def _variant(video: VideoTrack | None, audio: Sequence[AudioTrack], rate: Fraction | None) -> list[str]:
+    """A variant stream. BANDWIDTH is the largest sum of peaks of a playable combination (Apple 9.13)."""
+    codecs = dict.fromkeys([*([video.codec] if video else []), *(track.codec for track in audio)])
+    peak = (video.peak_bandwidth if video else 0) + max((t.peak_bandwidth for t in audio), default=0)
+    average = (video.average_bandwidth if video else 0) + max((t.average_bandwidth for t in audio), default=0)
+    attributes = _Attributes(
+        (
+            ("BANDWIDTH", str(peak)),
+            ("AVERAGE-BANDWIDTH", str(average)),
+            ("CODECS", _quoted(",".join(codecs))),
+            ("RESOLUTION", f"{video.width}x{video.height}" if video else None),
+            ("FRAME-RATE", f"{float(rate):.3f}" if rate else None),
+            ("AUDIO", _quoted(AUDIO_GROUP) if audio else None),
+        )
+    )
+    path = names.video_path(video.name) if video else names.audio_path(audio[0].name)
+    return [f"#EXT-X-STREAM-INF:{attributes}", f"{path}/{names.PLAYLIST}"]
+
+
+def multivariant(presentation: Presentation) -> str:
+    """The multivariant playlist. The first variant, which players start with, is the one nearest to 2 Mbit/s."""
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    lines += [_media(track) for track in presentation.audio]
+    # Apple 1.32: the default variant is about 2000 kbit/s
+    first = min(presentation.video, key=lambda v: abs(v.average_bandwidth - 2_000_000), default=None)
+    for video in sorted(presentation.video, key=lambda v: v is not first):
+        lines += _variant(video, presentation.audio, presentation.rate)
+    if not presentation.video:
+        lines += _variant(None, presentation.audio, None)
+    return "\n".join([*lines, ""])

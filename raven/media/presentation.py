@@ -1,0 +1,125 @@
+"""What the manifests tell: tracks with their segments, in exact times. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from raven.errors import OutputWrong
+from raven.media import boxes
+from raven.media.grid import AudioGrid, Grid, presentation_offset
+from raven.model import TrackSegments
+
+
+@dataclass(frozen=True)
+class TimedSegment:
+    """A segment of `ticks` of its track, `duration` seconds and `bytes`."""
+
+    ticks: int
+    duration: Fraction
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Track:
+    """What audio and video tracks have in common. `start` is the first presentation time in ticks, offset included."""
+
+    name: str
+    codec: str
+    timescale: int
+    start: int
+    segments: tuple[TimedSegment, ...]
+
+    @property
+    def peak_bandwidth(self) -> int:
+        """Bit/s of the largest segment (Apple 1.27, 9.13)."""
+        return max(math.ceil(8 * s.bytes / s.duration) for s in self.segments)
+
+    @property
+    def average_bandwidth(self) -> int:
+        """Bit/s over all segments (Apple 1.26, 9.14)."""
+        return math.ceil(8 * self.bytes / sum((s.duration for s in self.segments), Fraction(0)))
+
+    @property
+    def bytes(self) -> int:
+        return sum(s.bytes for s in self.segments)
+
+
+@dataclass(frozen=True)
+class VideoTrack(Track):
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class AudioTrack(Track):
+    language: str
+    """BCP 47."""
+    label: str
+    channels: int
+    sample_rate: int
+    default: bool
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """A whole task's output. All media start `offset` seconds after their time zero."""
+
+    duration: Fraction
+    offset: int
+    rate: Fraction | None
+    video: tuple[VideoTrack, ...]
+    audio: tuple[AudioTrack, ...]
+
+
+def joined(parts: Iterable[TrackSegments], per_unit: int, what: str) -> TrackSegments:
+    """One row of the segments of all chunks of a rendition; a unit (frame) lasts `per_unit` ticks.
+
+    Raises OutputWrong where a segment is missing or doubled, a decode time leaves the row, or an init segment differs.
+    """
+    ordered = sorted(parts, key=lambda part: part.first)
+    if not ordered:
+        raise OutputWrong(f"{what}: there are no segments")
+    number, time = 1, ordered[0].start
+    for part in ordered:
+        if part.first != number or part.start != time:
+            raise OutputWrong(f"{what}: segment {part.first} at {part.start} follows where {number} at {time} belongs")
+        if part.init_sha256 != ordered[0].init_sha256:
+            raise OutputWrong(f"{what}: segment {part.first} belongs to another init segment: encoder builds differ")
+        number += len(part.segments)
+        time += per_unit * sum(s.length for s in part.segments)
+    segments = tuple(s for part in ordered for s in part.segments)
+    return ordered[0].model_copy(update={"segments": segments})
+
+
+def timed(track: TrackSegments, unit: int, timescale: int) -> tuple[TimedSegment, ...]:
+    """The segments in ticks and seconds; a unit of length lasts `unit` ticks."""
+    return tuple(TimedSegment(s.length * unit, Fraction(s.length * unit, timescale), s.bytes) for s in track.segments)
+
+
+def video_track(
+    name: str, parts: Sequence[TrackSegments], grid: Grid, frames: int, size: tuple[int, int], init: bytes
+) -> VideoTrack:
+    """A rendition, checked: the frames of its segments sum to `frames`. Raises OutputWrong."""
+    row = joined(parts, grid.frame_ticks, name)
+    total = sum(s.length for s in row.segments)
+    if total != frames:
+        raise OutputWrong(f"{name}: its segments have {total} frames, the source {frames}")
+    return VideoTrack(
+        name=name,
+        codec=boxes.codec_string(init),
+        timescale=grid.timescale,
+        start=presentation_offset(grid.rate) * grid.timescale,
+        segments=timed(row, grid.frame_ticks, grid.timescale),
+        width=size[0],
+        height=size[1],
+    )
+
+
+def check_audio(track: TrackSegments, grid: AudioGrid, what: str) -> None:
+    """Raises OutputWrong unless the segments hold exactly the track's packets."""
+    total = sum(s.length for s in track.segments)
+    if total != grid.packets * grid.packet:
+        raise OutputWrong(f"{what}: its segments have {total} samples, wanted {grid.packets * grid.packet}")

@@ -1,0 +1,226 @@
+"""The messages: jobs to master and workers, reports to the watcher, controls to all. A message is a doorbell.
+
+The database is the truth, so any message may be lost, doubled or late without harm: a job carries its whole
+order, a report the job's attempt, and progress is cumulative. Each has a type and a version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from raven.errors import RavenError
+from raven.media.grid import Span
+from raven.model import (
+    AudioFacts,
+    AudioResult,
+    EncodeResult,
+    PrepareResult,
+    PublishResult,
+    PurgeResult,
+    Rational,
+    Rendition,
+    SourceFacts,
+    TrackSegments,
+    Value,
+    VideoFacts,
+)
+from raven.profile import Profile
+
+VERSION: Literal[1] = 1
+
+
+class BadMessage(RavenError):
+    """A message that this version cannot read; it is dead-lettered, never lost and never fatal."""
+
+    permanent = True
+
+
+class _Job(Value):
+    version: Literal[1] = VERSION
+    task: int
+    job: int
+    attempt: int
+
+
+class PrepareJob(_Job):
+    """Open the source, probe it, cut it into chunk objects."""
+
+    kind: Literal["prepare"] = "prepare"
+    source: str
+    profile: Profile
+
+
+class EncodeJob(_Job):
+    """Encode the frames `[first, last)` of one chunk into every rendition."""
+
+    kind: Literal["encode"] = "encode"
+    index: int
+    first: int
+    last: int
+    tail: int
+    """Frames that the last source frame may be held for at the very end; 0 for all chunks but the last."""
+    video: VideoFacts
+    profile: Profile
+    renditions: tuple[Rendition, ...]
+
+    @property
+    def span(self) -> Span:
+        return Span(self.first, self.last)
+
+
+class AudioJob(_Job):
+    """Encode one whole track into segments cut next to the video's."""
+
+    kind: Literal["audio"] = "audio"
+    index: int
+    track: AudioFacts
+    profile: Profile
+    samples: int
+    segment_seconds: Rational
+    offset: int
+
+
+class PublishJob(_Job):
+    """Write the manifests over the stored segments."""
+
+    kind: Literal["publish"] = "publish"
+    source: str
+    profile: Profile
+    facts: SourceFacts
+    frames: int
+    samples: int
+    renditions: tuple[Rendition, ...]
+    video: dict[str, tuple[TrackSegments, ...]]
+    audio: dict[str, TrackSegments]
+    thumbs: int
+    seconds: dict[str, float]
+    """Seconds of work so far, by kind of job."""
+
+
+class PurgeJob(_Job):
+    """Remove the objects under these prefixes."""
+
+    kind: Literal["purge"] = "purge"
+    prefixes: tuple[str, ...]
+
+
+Job = Annotated[PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob, Field(discriminator="kind")]
+JobResult = PrepareResult | EncodeResult | AudioResult | PublishResult | PurgeResult
+RESULTS: dict[str, type[Value]] = {
+    "prepare": PrepareResult,
+    "encode": EncodeResult,
+    "audio": AudioResult,
+    "publish": PublishResult,
+    "purge": PurgeResult,
+}
+
+
+class _Report(Value):
+    version: Literal[1] = VERSION
+    task: int
+    job: int
+    attempt: int
+    node: str
+
+
+class Started(_Report):
+    type: Literal["started"] = "started"
+
+
+class Progress(_Report):
+    """Sign of life and how far: units (frames or samples) done so far; for prepare the result so far too."""
+
+    type: Literal["progress"] = "progress"
+    done: int = 0
+    speed: float = 0.0
+    """Multiple of real time."""
+    so_far: PrepareResult | None = None
+
+
+class Done(_Report):
+    type: Literal["done"] = "done"
+    seconds: float
+    result: dict[str, object]
+    """The job's result, by its kind."""
+
+
+class Failed(_Report):
+    """The job ended without a result. `permanent`: no other attempt can help. `cancelled`: stopped on request."""
+
+    type: Literal["failed"] = "failed"
+    message: str
+    permanent: bool = False
+    cancelled: bool = False
+
+
+class Alive(Value):
+    """A node's sign of life, from which the watcher knows nodes and their slots."""
+
+    version: Literal[1] = VERSION
+    type: Literal["alive"] = "alive"
+    node: str
+    role: Literal["master", "worker"]
+    slots: int
+    build: str
+
+
+Report = Annotated[Started | Progress | Done | Failed | Alive, Field(discriminator="type")]
+JobReport = Started | Progress | Done | Failed
+
+
+class CancelTask(Value):
+    """Stop all work on a task."""
+
+    version: Literal[1] = VERSION
+    type: Literal["cancel"] = "cancel"
+    task: int
+
+
+class CancelJob(Value):
+    """Stop the work on a job if its attempt is older than `below`."""
+
+    version: Literal[1] = VERSION
+    type: Literal["cancel-job"] = "cancel-job"
+    job: int
+    below: int
+
+
+Control = Annotated[CancelTask | CancelJob, Field(discriminator="type")]
+
+_job: TypeAdapter[PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob] = TypeAdapter(Job)
+_report: TypeAdapter[Started | Progress | Done | Failed | Alive] = TypeAdapter(Report)
+_control: TypeAdapter[CancelTask | CancelJob] = TypeAdapter(Control)
+
+
+T = TypeVar("T")
+
+
+def _read(adapter: TypeAdapter[T], body: bytes, what: str) -> T:
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "message"
+        raise BadMessage(f"not a {what} of version {VERSION}: {where}: {first['msg']}") from error
+
+
+def encode(message: Value) -> bytes:
+    """The message as it travels: JSON."""
+    return message.model_dump_json().encode()
+
+
+def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob:
+    """Raises BadMessage."""
+    return _read(_job, body, "job")
+
+
+def read_report(body: bytes) -> Started | Progress | Done | Failed | Alive:
+    """Raises BadMessage."""
+    return _read(_report, body, "report")
+
+
+def read_control(body: bytes) -> CancelTask | CancelJob:
+    """Raises BadMessage."""
+    return _read(_control, body, "control")

@@ -1,0 +1,161 @@
+"""The values that travel: facts of a source, renditions of a task, results of jobs. Frozen, validated, JSON.
+
+Sizes are pixels, times seconds unless a name says otherwise; exact times are fractions, written `24000/1001`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+
+def _fraction(value: Any) -> Fraction:
+    if isinstance(value, str | int | Fraction):
+        return Fraction(value)
+    raise ValueError("an exact time or rate is an integer or a string such as 24000/1001")
+
+
+Rational = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str)]
+
+
+class Value(BaseModel):
+    """Base of all values: immutable, and an unknown field is an error, not a surprise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VideoFacts(Value):
+    """The main video stream, as it will be shown: `width` x `height` are after rotation, in square pixels."""
+
+    stream: int
+    codec: str
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    sample_aspect: Rational
+    rate: Rational
+    """Output rate R, frames/s."""
+    constant_rate: bool
+    orient: tuple[str, ...] = ()
+    """Filters that undo the container's display matrix, in order."""
+    pixel_format: str = ""
+    colour: dict[str, str] = {}
+    """Colour tags that the source states, by setparams option; what it does not state is absent, never guessed."""
+
+
+class AudioFacts(Value):
+    """One audio track. `name` is its place in the outputs, such as `eng-1`."""
+
+    stream: int
+    name: str
+    codec: str
+    channels: int
+    sample_rate: int
+    language: str = "und"
+    title: str = ""
+    default: bool = False
+
+
+class SourceFacts(Value):
+    """What the probe found. All times in the chunk objects are relative to `origin`."""
+
+    container: str
+    duration: float | None
+    """Seconds that the container claims; for progress only, never trusted for frames."""
+    bytes: int | None
+    origin: Rational
+    """Time of the first video frame (or first audio packet) in the source, seconds."""
+    video: VideoFacts | None
+    audio: tuple[AudioFacts, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """Streams that are not converted, each as a short text."""
+
+
+class Rendition(Value):
+    """One rung of the ladder as this task has it: the profile's rung fitted to the source."""
+
+    name: str
+    width: int
+    height: int
+    codec: Literal["libx264"]
+    preset: str
+    crf: float
+    maxrate: int | None
+    """Cap in kbit/s; None for no cap."""
+    bufsize: int | None
+    threads: int
+    encoder_profile: str | None
+    options: dict[str, str] = {}
+
+
+class AudioRendition(Value):
+    """How a track is encoded."""
+
+    codec: Literal["aac"]
+    bitrate: int
+    channels: int
+    sample_rate: int
+
+
+class SegmentInfo(Value):
+    """One stored segment: its length (frames of video, samples of audio) and its size in bytes."""
+
+    length: int
+    bytes: int
+
+
+class TrackSegments(Value):
+    """The segments that a job stored for one rendition or track, from segment number `first` on."""
+
+    first: int
+    segments: tuple[SegmentInfo, ...]
+    start: int
+    """Decode time of the first sample, ticks: it must follow the last one of the job before."""
+    init_sha256: str
+
+
+class PrepareResult(Value):
+    """The end of cutting. While it goes on, `chunks` and `frames_read` grow and `complete` is False."""
+
+    facts: SourceFacts
+    chunks: int = 0
+    frames: int = 0
+    """N when complete; for audio alone 0."""
+    tail: int = 1
+    """Frames of the grid that the last source frame is held."""
+    samples: dict[str, int] = {}
+    """For audio alone: the length of each track in samples of its rendition; else the video's length rules."""
+    complete: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class EncodeResult(Value):
+    """A chunk is stored: the segments of every rendition and the number of thumbnails."""
+
+    renditions: dict[str, TrackSegments]
+    frames: int
+    thumbs: int
+    bytes: int
+
+
+class AudioResult(Value):
+    """A track is stored."""
+
+    track: TrackSegments
+    bytes: int
+
+
+class PublishResult(Value):
+    """The manifests are stored."""
+
+    url: str
+    bytes: int
+
+
+class PurgeResult(Value):
+    """Objects are gone."""
+
+    objects: int

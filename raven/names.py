@@ -1,0 +1,74 @@
+"""Every storage key, queue and file name, spelled here and nowhere else. Pure."""
+
+from __future__ import annotations
+
+JOBS_MASTER = "raven.master"
+JOBS_WORKER = "raven.worker"
+REPORTS = "raven.reports"
+QUEUES = (JOBS_MASTER, JOBS_WORKER, REPORTS)
+CONTROL = "raven.control"
+"""Fan-out exchange for cancels and drains."""
+
+MIME_TYPES = {
+    "m3u8": "application/vnd.apple.mpegurl",  # Apple HLS authoring 10.4
+    "mpd": "application/dash+xml",
+    "mp4": "video/mp4",
+    "m4s": "video/iso.segment",
+    "json": "application/json",
+    "jpg": "image/jpeg",
+    "nut": "application/octet-stream",
+}
+INIT = "init.mp4"
+PLAYLIST = "playlist.m3u8"
+MULTIVARIANT = "master.m3u8"
+MPD = "manifest.mpd"
+TASK_JSON = "task.json"
+
+
+def dead_letters(queue: str) -> str:
+    """Queue that takes the messages of `queue` that nobody can read."""
+    return f"{queue}.dead"
+
+
+def mime_type(key: str) -> str:
+    """Content type of an object by the end of its key."""
+    return MIME_TYPES[key.rsplit(".", 1)[-1]]
+
+
+def tmp_prefix(task: int) -> str:
+    return f"tmp/{task}/"
+
+
+def out_prefix(task: int) -> str:
+    return f"out/{task}/"
+
+
+def chunk_key(task: int, index: int) -> str:
+    """The packets of chunk `index`; sorting by key is sorting by time."""
+    return f"{tmp_prefix(task)}chunk-{index:06d}.nut"
+
+
+def audio_source_key(task: int, track: str) -> str:
+    """The packets of one audio track, whole."""
+    return f"{tmp_prefix(task)}audio-{track}.nut"
+
+
+def video_path(rendition: str) -> str:
+    return f"video/{rendition}"
+
+
+def audio_path(track: str) -> str:
+    return f"audio/{track}"
+
+
+def segment_name(number: int) -> str:
+    """`number` counts from 1."""
+    return f"seg-{number:06d}.m4s"
+
+
+def thumb_name(number: int) -> str:
+    return f"{number:06d}.jpg"
+
+
+def thumb_path(number: int) -> str:
+    return f"thumbs/{thumb_name(number)}"

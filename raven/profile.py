@@ -1,0 +1,104 @@
+"""Profiles: named lists of renditions and output options. They are data (TOML), checked by these models."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raven.errors import OptionInvalid
+from raven.media.grid import Grid
+from raven.model import AudioRendition, Rational
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cutting(_Table):
+    """How the frame grid is laid: GOP, segment and chunk."""
+
+    gop_seconds: Rational = Field(default=Fraction(2), gt=0, le=20)
+    """Length of a closed GOP. Apple HLS authoring 1.13 advises an IDR every 2 s."""
+    gops_per_segment: int = Field(default=3, ge=1, le=10)
+    """Three GOPs make the 6 s segment of Apple HLS authoring 7.5."""
+    chunk_segments: int = Field(default=3, ge=1, le=100)
+    """Segments in a chunk, the unit of work of a worker."""
+
+    def grid(self, rate: Fraction) -> Grid:
+        return Grid.of(rate, self.gop_seconds, self.gops_per_segment, self.chunk_segments)
+
+    @property
+    def segment_seconds(self) -> Fraction:
+        """Nominal length of a segment where there is no video to set it."""
+        return self.gop_seconds * self.gops_per_segment
+
+
+class Rung(_Table):
+    """One rung of the ladder: the box that the picture is fitted into (turned for portrait), and its quality."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    width: int = Field(ge=16, le=16384)
+    height: int = Field(ge=16, le=16384)
+    crf: float = Field(ge=0, le=51)
+    maxrate: int | None = Field(default=None, ge=50)
+    """Cap in kbit/s over `bufsize`: capped CRF, since chunks with ABR drift at the seams."""
+    bufsize: int | None = Field(default=None, ge=50)
+
+
+class VideoProfile(_Table):
+    codec: Literal["libx264"] = "libx264"
+    preset: str = "medium"
+    threads: int = Field(default=2, ge=1, le=64)
+    """Threads of each rung's encoder: fixed, so that a chunk encoded again elsewhere gives the same bytes."""
+    encoder_profile: str | None = "high"
+    options: dict[str, str] = {}
+    """More x264 parameters, `name = "value"`."""
+    rungs: tuple[Rung, ...] = Field(min_length=1)
+
+
+class Thumbs(_Table):
+    every_seconds: Rational = Field(default=Fraction(10), gt=0)
+    height: int = Field(default=180, ge=16, le=2160)
+
+
+class Profile(_Table):
+    """One profile file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    cutting: Cutting = Cutting()
+    video: VideoProfile
+    audio: AudioRendition
+    thumbs: Thumbs | None = Thumbs()
+
+
+def parse_profile(text: str, where: str) -> Profile:
+    """A profile from TOML text; `where` names it in the error.
+
+    Raises OptionInvalid with every wrong field.
+    """
+    try:
+        return Profile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise OptionInvalid(f"profile {where} is not TOML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise OptionInvalid(f"profile {where} cannot be used: {faults}") from error
+
+
+def load_profiles(extra: Path | None = None) -> Mapping[str, Profile]:
+    """The shipped profiles by name, and those of the folder `extra`, which win.
+
+    Raises OptionInvalid when a file is not a profile.
+    """
+    shipped = resources.files("raven") / "profiles"
+    files = [(f.name, f.read_text("utf-8")) for f in shipped.iterdir() if f.name.endswith(".toml")]
+    if extra is not None:
+        files += [(str(f), f.read_text("utf-8")) for f in sorted(extra.glob("*.toml"))]
+    profiles = (parse_profile(text, name) for name, text in files)
+    return {profile.name: profile for profile in profiles}

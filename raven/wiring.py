@@ -1,0 +1,61 @@
+"""Three URLs choose three adapters; nothing else knows which they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from raven.config import Settings
+from raven.errors import ConfigError
+from raven.ports import Broker, Database, Storage
+
+
+def _file(url: str, setting: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise ConfigError(f"{setting}: write the absolute path with three slashes, {parts.scheme}:///folder")
+    return Path(unquote(parts.path))
+
+
+def open_database(settings: Settings) -> Database:
+    """By `settings.database`. Raises ConfigError."""
+    url = settings.database or ""
+    match urlsplit(url).scheme:
+        case "mysql":
+            from raven.adapters.mariadb import MariaDatabase  # noqa: PLC0415 - only what the URLs ask for is loaded
+
+            return MariaDatabase(url)
+        case "sqlite":
+            from raven.adapters.sqlite import SqliteDatabase  # noqa: PLC0415
+
+            return SqliteDatabase(_file(url, "database"))
+    raise ConfigError("database: set RAVEN_DATABASE to mysql://user:password@host:3306/raven or sqlite:///file")
+
+
+def open_broker(settings: Settings) -> Broker:
+    """By `settings.broker`. Raises ConfigError."""
+    match urlsplit(settings.broker).scheme:
+        case "amqp" | "amqps":
+            from raven.adapters.rabbitmq import RabbitBroker  # noqa: PLC0415
+
+            return RabbitBroker(settings.broker)
+        case "local":
+            from raven.adapters.local_broker import LocalBroker  # noqa: PLC0415
+
+            return LocalBroker()
+    raise ConfigError("broker: set RAVEN_BROKER to amqp://user:password@host:5672/")
+
+
+def open_storage(settings: Settings) -> Storage:
+    """By `settings.storage`. Raises ConfigError."""
+    url = settings.storage or ""
+    match urlsplit(url).scheme:
+        case "s3":
+            from raven.adapters.s3 import S3Storage  # noqa: PLC0415
+
+            return S3Storage(url, settings.public_url)
+        case "file":
+            from raven.adapters.directory import DirectoryStorage  # noqa: PLC0415
+
+            return DirectoryStorage(_file(url, "storage"), settings.public_url)
+    raise ConfigError("storage: set RAVEN_STORAGE to s3://bucket/prefix?endpoint=https://host or file:///folder")

@@ -1,0 +1,1 @@
+"""Raven's tests."""

@@ -1,0 +1,48 @@
+// One function per player, all with default settings, because defaults are what viewers have.
+// Each attaches the player to the element, loads the manifest and passes every error to the observer.
+
+/* global Hls, dashjs, shaka */
+
+async function hls(video, url, observer) {
+  const player = new Hls();
+  player.on(Hls.Events.ERROR, (_event, data) => {
+    const detail = [data.details, data.reason ?? data.error?.message, data.response?.code, data.frag?.relurl];
+    observer.error(data.fatal, data.type, detail.filter(Boolean).join(" "));
+  });
+  player.loadSource(url);
+  player.attachMedia(video);
+}
+
+async function dash(video, url, observer) {
+  const player = dashjs.MediaPlayer().create();
+  player.updateSettings({ debug: { logLevel: dashjs.Debug.LOG_LEVEL_NONE } });
+  // dash.js says no severity; what it reports as an error it has already retried.
+  player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
+    observer.error(true, `code ${error?.code ?? "?"}`, String(error?.message ?? error));
+  });
+  player.initialize(video, url, false);
+}
+
+async function shakaPlayer(video, url, observer) {
+  shaka.polyfill.installAll();
+  const player = new shaka.Player();
+  await player.attach(video);
+  const note = (error) => {
+    const fatal = error.severity === shaka.util.Error.Severity.CRITICAL;
+    observer.error(fatal, `code ${error.code}`, JSON.stringify(error.data ?? []).slice(0, 500));
+  };
+  player.addEventListener("error", (event) => note(event.detail));
+  try {
+    await player.load(url);
+  } catch (error) {
+    if (error.code === undefined) throw error;
+    note(error);
+  }
+}
+
+/** Chromium's own HLS demuxer; its failures arrive as the element's error event. */
+async function native(video, url) {
+  video.src = url;
+}
+
+export const adapters = { hls, dash, shaka: shakaPlayer, native };

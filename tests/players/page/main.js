@@ -1,0 +1,47 @@
+// The page's one entry: play.mjs calls window.raven.start(...) and then polls window.raven.report().
+
+import { watchAppends } from "./appends.js";
+import { adapters } from "./adapters.js";
+import { Observer } from "./observer.js";
+import { SyncMeter } from "./sync.js";
+
+const video = document.getElementById("video");
+const appends = watchAppends(); // before any player script, so that no SourceBuffer escapes it
+const observer = new Observer(video);
+let meter = null;
+
+/** Add the player's own script to the page, as a web site would. */
+function loadScript(src) {
+  return new Promise((resolve, reject) => {
+    const script = Object.assign(document.createElement("script"), { src, onload: resolve });
+    script.onerror = () => reject(new Error(`cannot load ${src}`));
+    document.head.append(script);
+  });
+}
+
+/** Start when there is something to show; players differ in whether they start by themselves. */
+function playWhenReady(rate) {
+  video.addEventListener("loadedmetadata", () => {
+    video.defaultPlaybackRate = video.playbackRate = rate;
+    video.play().catch((error) => observer.error(true, "play", String(error)));
+  }, { once: true });
+}
+
+async function start({ player, url, script, rate, sync }) {
+  if (script) await loadScript(script);
+  if (sync) meter = await SyncMeter.create(video);
+  video.muted = !sync; // a muted element gives WebAudio silence
+  playWhenReady(rate);
+  try {
+    await adapters[player](video, url, observer);
+  } catch (error) {
+    observer.error(true, player, String(error?.message ?? error));
+  }
+}
+
+/** Everything known so far, as plain values. */
+function report() {
+  return { ...observer.report(), buffers: appends.report(), sync: meter?.report() ?? null };
+}
+
+window.raven = { start, report };

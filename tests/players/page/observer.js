@@ -1,0 +1,58 @@
+// Watches the media element only, so that every player is judged by the same eyes.
+
+const ranges = (buffered) =>
+  Array.from({ length: buffered.length }, (_, i) => [buffered.start(i), buffered.end(i)]);
+
+export class Observer {
+  constructor(video) {
+    this.video = video;
+    this.errors = [];
+    this.stalls = []; // the element ran dry after it had started
+    this.jumps = []; // the player moved the position itself: a gap skipped, or a nudge
+    this.maxRanges = 0;
+    this.started = false;
+    this.position = 0; // last one seen, to tell where a jump began
+    this.listen();
+  }
+
+  error(fatal, kind, detail) {
+    this.errors.push({ fatal: Boolean(fatal), kind, detail, at: this.video.currentTime });
+  }
+
+  listen() {
+    const on = (name, action) => this.video.addEventListener(name, action);
+    on("playing", () => { this.started = true; });
+    on("waiting", () => { if (this.started) this.stalls.push(this.video.currentTime); });
+    on("seeking", () => { if (this.started) this.jumps.push([this.position, this.video.currentTime]); });
+    on("timeupdate", () => { if (!this.video.seeking) this.position = this.video.currentTime; });
+    for (const name of ["timeupdate", "progress", "ended"]) on(name, () => this.countRanges());
+    on("error", () => {
+      const { code, message } = this.video.error;
+      this.error(true, `MediaError ${code}`, message);
+    });
+  }
+
+  countRanges() {
+    this.maxRanges = Math.max(this.maxRanges, this.video.buffered.length);
+  }
+
+  report() {
+    const { video } = this;
+    const quality = video.getVideoPlaybackQuality();
+    return {
+      ended: video.ended,
+      duration: Number.isFinite(video.duration) ? video.duration : null, // JSON has no Infinity
+      currentTime: video.currentTime,
+      errors: this.errors,
+      bufferedRanges: ranges(video.buffered),
+      maxBufferedRanges: this.maxRanges,
+      stalls: this.stalls,
+      jumps: this.jumps,
+      videoWidth: video.videoWidth,
+      videoHeight: video.videoHeight,
+      decodedFrames: quality.totalVideoFrames,
+      droppedFrames: quality.droppedVideoFrames,
+      audioDecodedBytes: video.webkitAudioDecodedByteCount ?? 0,
+    };
+  }
+}

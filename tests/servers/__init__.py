@@ -1,0 +1,1 @@
+"""Real MariaDB, RabbitMQ and Ceph servers, private to one test run."""

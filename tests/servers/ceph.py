@@ -1,0 +1,233 @@
+"""A private Ceph cluster with an S3 gateway for tests."""
+
+import secrets
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
+
+import boto3
+from botocore.config import Config
+
+from tests.servers.process import (
+    HOST,
+    ChildProcess,
+    ServerError,
+    clean_environment,
+    free_port,
+    missing_program,
+    program,
+    run,
+    wait_until,
+)
+
+_TIMEOUT = 60
+_KEYS = {
+    "mon.": {"mon": "allow *"},
+    "client.admin": {"mon": "allow *", "osd": "allow *"},
+    "osd.0": {"mon": "allow profile osd", "osd": "allow *"},
+    "client.rgw.a": {"mon": "allow rw", "osd": "allow rwx"},
+}
+_PROGRAMS = {
+    "ceph-mon": "ceph-mon", "ceph-osd": "ceph-osd", "radosgw": "radosgw",
+    "ceph": "ceph-common", "ceph-authtool": "ceph-common", "monmaptool": "ceph-common",
+    "radosgw-admin": "ceph-common",
+}  # fmt: skip
+# One of each, everything in memory, and no waiting: with these intervals it is ready after 2 seconds.
+# Without "rgw cache" a gateway that took the place of a killed one does not wait 30 s for that one's answers.
+_CONFIGURATION = """\
+[global]
+fsid = {fsid}
+mon host = [v2:{host}:{mon_port}/0]
+mon initial members = a
+public addr = {host}
+cluster addr = {host}
+ms bind ipv6 = false
+ms bind msgr1 = false
+ms bind port min = {port_min}
+ms bind port max = {port_max}
+auth allow insecure global id reclaim = false
+keyring = {home}/keyring
+run dir = {home}
+crash dir = {home}
+admin socket =
+pid file = {home}/$name.pid
+log file = {home}/$name.log
+log max recent = 100
+mon client hunt interval = 0.2
+mon client hunt interval backoff = 1.2
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pgp num = 1
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon max pg per osd = 1000
+mon data avail warn = 1
+mon data avail crit = 1
+mon osd nearfull ratio = .95
+mon osd backfillfull ratio = .96
+mon osd full ratio = .97
+osd failsafe full ratio = .98
+[mon]
+mon data = {home}/mon
+mon cluster log to file = false
+paxos propose interval = 0.05
+paxos min wait = 0.01
+mon tick interval = 1
+mon election timeout = 1
+[osd]
+osd data = {home}/osd
+osd objectstore = memstore
+memstore device bytes = 2147483648
+osd op num shards = 1
+osd op num threads per shard = 2
+osd mon report interval = 1
+osd heartbeat interval = 2
+[client]
+rgw data = {home}/rgw
+objecter tick interval = 0.2
+rgw frontends = beast endpoint={host}:{port}
+rgw thread pool size = 32
+rgw num rados handles = 1
+rgw dynamic resharding = false
+rgw enable usage log = false
+rgw enable ops log = false
+rgw enable quota threads = false
+rgw run sync thread = false
+rgw override bucket index max shards = 1
+rgw gc max objs = 3
+rgw lc max objs = 3
+rgw cache enabled = false
+"""
+
+
+class CephRgw:
+    """A Ceph monitor, an OSD in memory and an S3 gateway, on free ports of 127.0.0.1."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.endpoint = f"http://{HOST}:{self.port}"
+        self.access_key = secrets.token_hex(10)
+        self.secret_key = secrets.token_hex(20)
+        self._directory = directory.resolve()
+        self._configuration = self._directory / "ceph.conf"
+        self._env = clean_environment(self._directory)
+        self._cluster: list[ChildProcess] = []
+        self._gateway: ChildProcess | None = None
+
+    @staticmethod
+    def missing() -> str | None:
+        """Say which Debian package is missing, if one is."""
+        return missing_program(_PROGRAMS)
+
+    @classmethod
+    def start(cls, directory: Path) -> "CephRgw":
+        """Start a new cluster and its gateway with one S3 user."""
+        server = cls(directory)
+        try:
+            server._configure()
+            server._start_monitor()
+            server._start_osd()
+            server.start_gateway()
+            server._create_s3_user()
+        except ServerError:
+            server.stop()
+            raise
+        return server
+
+    def create_bucket(self, name: str) -> str:
+        """Create a bucket and return its URL."""
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}?endpoint={self.endpoint}"
+
+    def delete_bucket(self, name: str) -> None:
+        """Remove a bucket with its objects and unfinished uploads."""
+        client = self.client()
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            for item in page.get("Contents", []):
+                client.delete_object(Bucket=name, Key=item["Key"])
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+            for item in page.get("Uploads", []):
+                client.abort_multipart_upload(Bucket=name, Key=item["Key"], UploadId=item["UploadId"])
+        client.delete_bucket(Bucket=name)
+
+    def client(self) -> Any:
+        """Return a boto3 client; over HTTPS this Ceph refuses the checksums that boto3 adds by itself."""
+        return boto3.client(
+            "s3", endpoint_url=self.endpoint, region_name="us-east-1",
+            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+            config=Config(
+                request_checksum_calculation="when_required", response_checksum_validation="when_required"
+            ),
+        )  # fmt: skip
+
+    def kill_gateway(self) -> None:
+        """End the gateway with SIGKILL; the objects stay."""
+        if self._gateway is not None:
+            self._gateway.kill()
+
+    def start_gateway(self) -> None:
+        """Start the gateway again on the same port, after killing it if it runs."""
+        self.kill_gateway()
+        self._gateway = self._daemon("radosgw", "-n", "client.rgw.a")
+        wait_until(self._answers, _TIMEOUT, self._gateway)
+
+    def stop(self) -> None:
+        """End all for good; what is stored is lost, as it is in memory only."""
+        self.kill_gateway()
+        for child in reversed(self._cluster):
+            child.kill()
+
+    close = stop
+
+    def _configure(self) -> None:
+        for name in ("mon", "osd", "rgw"):
+            (self._directory / name).mkdir(parents=True)
+        fsid, mon_port = str(uuid.uuid4()), free_port()
+        port_min = min(free_port(), 65000)  # Ceph itself looks for free ports from here on
+        text = _CONFIGURATION.format(
+            fsid=fsid, host=HOST, mon_port=mon_port, port_min=port_min, port_max=port_min + 500,
+            home=self._directory, port=self.port,
+        )  # fmt: skip
+        self._configuration.write_text(text, encoding="utf-8")
+        monitor = ["--addv", "a", f"[v2:{HOST}:{mon_port}]"]
+        self._run("monmaptool", "--create", "--fsid", fsid, *monitor, str(self._directory / "monmap"))
+        self._make_keys()
+
+    def _make_keys(self) -> None:
+        """The monitor imports every key of this file, so no daemon has to be registered afterwards."""
+        keyring = str(self._directory / "keyring")
+        self._run("ceph-authtool", "--create-keyring", keyring)
+        for name, rights in _KEYS.items():
+            options = [word for target, right in rights.items() for word in ("--cap", target, right)]
+            self._run("ceph-authtool", keyring, "--gen-key", "-n", name, *options)
+
+    def _start_monitor(self) -> None:
+        monmap, keyring = self._directory / "monmap", self._directory / "keyring"
+        self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", str(monmap), "--keyring", str(keyring))
+        self._cluster.append(self._daemon("ceph-mon", "-i", "a"))
+
+    def _start_osd(self) -> None:
+        """The gateway waits for the OSD by itself."""
+        identity = str(uuid.uuid4())
+        self._run("ceph", "--connect-timeout", str(_TIMEOUT), "osd", "new", identity)
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", identity)
+        self._cluster.append(self._daemon("ceph-osd", "-i", "0"))
+
+    def _create_s3_user(self) -> None:
+        keys = ["--access-key", self.access_key, "--secret-key", self.secret_key]
+        self._run("radosgw-admin", "user", "create", "--uid=bob", "--display-name=Bob", *keys)
+
+    def _answers(self) -> bool:
+        opener = build_opener(ProxyHandler({}))
+        with opener.open(f"{self.endpoint}/", timeout=5) as response:
+            return bool(response.status == 200)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        run([program(name), "-c", str(self._configuration), *arguments], self._env)
+
+    def _daemon(self, name: str, *arguments: str) -> ChildProcess:
+        command = [program(name), "-c", str(self._configuration), *arguments, "-f"]
+        return ChildProcess(name, command, log=self._directory / f"{name}.output", env=self._env)

@@ -1,0 +1,100 @@
+"""pytest fixtures for the real servers: one of each for a session, something fresh in it for each test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.ceph import CephRgw
+from tests.servers.mariadb import MariaDb
+from tests.servers.process import die_with_parent, private_directory
+from tests.servers.rabbitmq import RabbitMq
+
+_AWS_SETTINGS = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a worker of pytest-xdist die with pytest, and its servers with it; by itself it takes its time."""
+    if hasattr(config, "workerinput"):
+        die_with_parent()
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    """A directory for a server that a test starts for itself, for example to kill it."""
+    with private_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDb]:
+    """A MariaDB for all tests; it is not durable, so tests that kill one start their own."""
+    need(MariaDb.missing())
+    with private_directory() as directory:
+        server = MariaDb.start(directory)
+        yield server
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMq]:
+    """A RabbitMQ broker for all tests."""
+    need(RabbitMq.missing())
+    with private_directory() as directory:
+        broker = RabbitMq.start(directory)
+        yield broker
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def ceph_server() -> Iterator[CephRgw]:
+    """A Ceph cluster with an S3 gateway for all tests."""
+    need(CephRgw.missing())
+    with private_directory() as directory:
+        server = CephRgw.start(directory)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDb) -> Iterator[str]:
+    """The URL of a fresh, empty database."""
+    name = _fresh_name()
+    yield mariadb_server.create_database(name)
+    mariadb_server.drop_database(name)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitMq) -> Iterator[str]:
+    """The URL of a fresh vhost."""
+    name = _fresh_name()
+    yield rabbitmq_server.create_vhost(name)
+    rabbitmq_server.delete_vhost(name)
+
+
+@pytest.fixture
+def s3_url(ceph_server: CephRgw, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a fresh bucket; the keys for it are in the environment, as boto3 expects them."""
+    for setting in _AWS_SETTINGS:
+        monkeypatch.delenv(setting, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ceph_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", ceph_server.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    name = _fresh_name()
+    yield ceph_server.create_bucket(name)
+    ceph_server.delete_bucket(name)
+
+
+def _fresh_name() -> str:
+    return f"test-{uuid.uuid4().hex}"
+
+
+def need(missing: str | None) -> None:
+    """Skip a test without its server, except where servers are a must: there a skip would hide a fault."""
+    if missing is None:
+        return
+    if os.environ.get("RAVEN_TEST_SERVERS") == "require":
+        pytest.fail(missing)
+    pytest.skip(missing)

@@ -1,0 +1,204 @@
+"""A private RabbitMQ broker for tests."""
+
+import base64
+import json
+import os
+import secrets
+import socket
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.servers.process import (
+    HOST,
+    ChildProcess,
+    ServerError,
+    clean_environment,
+    free_port,
+    missing_program,
+    program,
+    wait_until,
+)
+
+_TIMEOUT = 120
+# Debian's /usr/sbin/rabbitmq-server changes the user and drops the environment: run what is behind it.
+_SERVERS = "/usr/lib/rabbitmq/lib"
+_PROGRAM = "rabbitmq_server-*/sbin/rabbitmq-server"
+# Two schedulers that do not spin while idle, and no listener for other machines.
+_ERLANG_OPTIONS = (
+    "+S 2:2 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none",
+    "-kernel inet_dist_use_interface {127,0,0,1}",
+)
+
+
+class RabbitMq:
+    """A RabbitMQ node with its data in one directory and an epmd of its own, on free ports of 127.0.0.1."""
+
+    host = HOST
+    user = "bob"
+
+    def __init__(self, directory: Path) -> None:
+        self.port, self.management_port, self._cluster_port, self._epmd_port = (free_port() for _ in range(4))
+        self.password = secrets.token_hex(8)
+        self._directory = directory.resolve()
+        self._epmd: ChildProcess | None = None
+        self._broker: ChildProcess | None = None
+
+    @staticmethod
+    def missing() -> str | None:
+        """Say which Debian package is missing, if one is."""
+        if not _programs():
+            return "RabbitMQ is missing: run tests/install.sh or install Debian's package rabbitmq-server."
+        return missing_program({"epmd": "erlang-base"})
+
+    @classmethod
+    def start(cls, directory: Path) -> "RabbitMq":
+        """Start a new broker; this takes 6 seconds and more, so share it and use a vhost for each test."""
+        broker = cls(directory)
+        broker._configure()
+        try:
+            broker.restart()
+        except ServerError:
+            broker.close()
+            raise
+        return broker
+
+    def create_vhost(self, name: str) -> str:
+        """Create a vhost and return its URL for the administrator."""
+        self._api("PUT", f"vhosts/{_quoted(name)}", {})
+        self._allow(name, self.user, ".*", ".*", ".*")
+        return self._url(name, self.user, self.password)
+
+    def delete_vhost(self, name: str) -> None:
+        """Remove a vhost with its queues, closing the connections to it."""
+        self._api("DELETE", f"vhosts/{_quoted(name)}")
+
+    def create_user(self, vhost: str, name: str, password: str, configure: str, write: str, read: str) -> str:
+        """Create a user with permissions (regular expressions) in one vhost and return the URL for it."""
+        self._api("PUT", f"users/{_quoted(name)}", {"password": password, "tags": ""})
+        self._allow(vhost, name, configure, write, read)
+        return self._url(vhost, name, password)
+
+    def queue_info(self, vhost: str, queue: str) -> dict[str, Any]:
+        """Return what the management API knows of a queue; its message counts are up to 5 seconds old."""
+        info: dict[str, Any] = self._api("GET", f"queues/{_quoted(vhost)}/{_quoted(queue)}")
+        return info
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL, as a crash would.
+
+        A quorum queue that was declared less than about a second ago may not survive this.
+        """
+        if self._broker is not None:
+            self._broker.kill()
+
+    def stop(self) -> None:
+        """End the broker in an orderly way, which takes 6 seconds; restart starts it again with its data."""
+        if self._broker is not None:
+            self._broker.terminate()
+        self._stop_epmd()
+
+    def close(self) -> None:
+        """End the broker for good, as fast as possible."""
+        self.kill()
+        self._stop_epmd()
+
+    def restart(self) -> None:
+        """Start the broker again with its data on the same ports, after stopping it if it runs."""
+        self.stop()
+        environment = self._environment()
+        log = self._directory / "output.log"
+        epmd = [program("epmd"), "-port", str(self._epmd_port), "-address", self.host]
+        self._epmd = ChildProcess("epmd", epmd, log=log, env=environment)
+        wait_until(self._has_epmd, _TIMEOUT, self._epmd)
+        self._broker = ChildProcess("rabbitmq-server", [_programs()[-1]], log=log, env=environment)
+        wait_until(self._is_ready, _TIMEOUT, self._broker)
+
+    def _stop_epmd(self) -> None:
+        if self._epmd is not None:
+            self._epmd.kill()
+
+    def _configure(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        cookie = self._directory / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(10), encoding="ascii")
+        cookie.chmod(0o400)  # Erlang refuses one that others could read
+        settings = (
+            f"listeners.tcp.default = {self.host}:{self.port}\n"
+            "num_acceptors.tcp = 2\n"
+            f"default_user = {self.user}\n"
+            f"default_pass = {self.password}\n"
+            "loopback_users = none\n"
+            f"management.tcp.ip = {self.host}\n"
+            f"management.tcp.port = {self.management_port}\n"
+            "vm_memory_high_watermark.absolute = 512MiB\n"
+            "disk_free_limit.absolute = 50MB\n"
+        )
+        (self._directory / "rabbitmq.conf").write_text(settings, encoding="utf-8")
+        # With the default tick of 60 s an expired consumer time-out is noticed up to a minute late.
+        advanced = "[{rabbit,[{channel_tick_interval,1000}]},{ra,[{wal_max_size_bytes,16777216}]}].\n"
+        (self._directory / "advanced.config").write_text(advanced, encoding="ascii")
+        (self._directory / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="ascii")
+
+    def _environment(self) -> dict[str, str]:
+        home = self._directory
+        return clean_environment(home) | {
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": self.host,
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_NODE_IP_ADDRESS": self.host,
+            "RABBITMQ_DIST_PORT": str(self._cluster_port),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(_ERLANG_OPTIONS),
+            # Makes the start script become Erlang instead of its parent, so that a signal reaches Erlang.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    def _has_epmd(self) -> bool:
+        socket.create_connection((self.host, self._epmd_port), timeout=5).close()
+        return True
+
+    def _is_ready(self) -> bool:
+        """The broker answers an AMQP header, and the management API knows the administrator."""
+        with socket.create_connection((self.host, self.port), timeout=5) as connection:
+            connection.sendall(b"AMQP\0\0\x09\x01")
+            if connection.recv(1) != b"\x01":
+                return False
+        return bool(self._api("GET", "whoami")["name"] == self.user)
+
+    def _allow(self, vhost: str, user: str, configure: str, write: str, read: str) -> None:
+        permissions = {"configure": configure, "write": write, "read": read}
+        self._api("PUT", f"permissions/{_quoted(vhost)}/{_quoted(user)}", permissions)
+
+    def _url(self, vhost: str, user: str, password: str) -> str:
+        return f"amqp://{_quoted(user)}:{_quoted(password)}@{self.host}:{self.port}/{_quoted(vhost)}"
+
+    def _api(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
+        """Call the management API, never through a proxy of the environment."""
+        url = f"http://{self.host}:{self.management_port}/api/{path}"
+        request = urllib.request.Request(url, method=method)
+        credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {credentials}")
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+            request.data = json.dumps(body).encode()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as response:
+            return json.loads(response.read() or b"null")
+
+
+def _programs() -> list[str]:
+    return sorted(str(path) for path in Path(_SERVERS).glob(_PROGRAM))
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")

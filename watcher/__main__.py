@@ -1,0 +1,5 @@
+"""python -m watcher is raven-watcher."""
+
+from watcher.daemon import main
+
+main()

@@ -1,0 +1,164 @@
+"""From a job's row to the message that orders it: the whole order, so that a worker needs nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raven import names
+from raven.errors import OptionInvalid
+from raven.media.grid import presentation_offset
+from raven.media.ladder import choose_renditions, thumbs_in
+from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob
+from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TrackSegments, Value
+from raven.profile import Profile
+from watcher.plan import PURGE_ALL
+from watcher.rows import JobRow, TaskRow
+
+MAX_PRIORITY = 100
+
+
+class Options(BaseModel):
+    """The column `options` of a task: a JSON object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk_segments: int | None = Field(default=None, ge=1, le=100, description="Segments in a chunk.")
+    thumbs: bool = Field(default=True, description="Whether thumbnails are made.")
+
+
+def task_profile(task: TaskRow, profiles: Mapping[str, Profile]) -> Profile:
+    """The profile of a task with its options applied. Raises OptionInvalid with the column and the remedy."""
+    profile = profiles.get(task.profile)
+    if profile is None:
+        raise OptionInvalid(f"profile: there is no {task.profile!r}; known are {', '.join(sorted(profiles))}")
+    if not -MAX_PRIORITY <= task.priority <= MAX_PRIORITY:
+        raise OptionInvalid(f"priority: {task.priority} is not between -{MAX_PRIORITY} and {MAX_PRIORITY}")
+    options = parse_options(task.options)
+    if options.chunk_segments is not None:
+        cutting = profile.cutting.model_copy(update={"chunk_segments": options.chunk_segments})
+        profile = profile.model_copy(update={"cutting": cutting})
+    return profile if options.thumbs else profile.model_copy(update={"thumbs": None})
+
+
+def parse_options(text: str | None) -> Options:
+    """Raises OptionInvalid."""
+    if text is None or not text.strip():
+        return Options()
+    try:
+        return Options.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        known = ", ".join(Options.model_fields)
+        raise OptionInvalid(
+            f"options: {where + ': ' if where else ''}{first['msg']}; write a JSON object with any of {known}"
+        ) from error
+
+
+def order(task: TaskRow, row: JobRow, state: PrepareResult | None, profile: Profile) -> Value:
+    """The message of a prepare, encode or audio job."""
+    about = {"task": task.id, "job": row.id, "attempt": row.attempt}
+    if row.kind == "prepare":
+        return PrepareJob(**about, source=task.source, profile=profile)
+    if state is None:
+        raise ValueError(f"a job of kind {row.kind} needs a prepared source")
+    if row.kind == "encode":
+        return _encode(about, row.position, state, profile)
+    return _audio(about, row.position, state, profile)
+
+
+def _encode(about: dict[str, int], index: int, state: PrepareResult, profile: Profile) -> EncodeJob:
+    video = state.facts.video
+    assert video is not None  # noqa: S101 - encode jobs are planned for video alone
+    frames = state.frames if state.complete else None
+    span = profile.cutting.grid(video.rate).chunk_span(index, frames)
+    last = state.complete and index == state.chunks - 1
+    return EncodeJob(
+        **about,
+        index=index,
+        first=span.first,
+        last=span.last,
+        tail=state.tail if last else 0,
+        video=video,
+        profile=profile,
+        renditions=choose_renditions(profile.video, video),
+    )
+
+
+def audio_samples(state: PrepareResult, profile: Profile) -> int:
+    """Length of every audio track in samples: the video's, or without video that of the longest track."""
+    video = state.facts.video
+    if video is None:
+        return max([*state.samples.values(), 1])
+    return round(Fraction(state.frames) / video.rate * profile.audio.sample_rate)
+
+
+def segment_seconds(facts: SourceFacts, profile: Profile) -> Fraction:
+    """Length of a segment: the video's on its grid, else the nominal one."""
+    if facts.video is None:
+        return profile.cutting.segment_seconds
+    grid = profile.cutting.grid(facts.video.rate)
+    return grid.time_of(grid.segment)
+
+
+def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Profile) -> AudioJob:
+    return AudioJob(
+        **about,
+        index=index,
+        track=state.facts.audio[index],
+        profile=profile,
+        samples=audio_samples(state, profile),
+        segment_seconds=segment_seconds(state.facts, profile),
+        offset=presentation_offset(state.facts.video.rate) if state.facts.video else 1,
+    )
+
+
+def publish_order(
+    task: TaskRow, row: JobRow, state: PrepareResult, rows: Iterable[JobRow], profile: Profile
+) -> PublishJob:
+    """The publish message, from the results of all jobs of the task."""
+    done = [r for r in rows if r.result is not None]
+    encodes = [EncodeResult.model_validate_json(r.result or "") for r in done if r.kind == "encode"]
+    audio = {
+        state.facts.audio[r.position].name: AudioResult.model_validate_json(r.result or "").track
+        for r in done
+        if r.kind == "audio"
+    }
+    renditions = choose_renditions(profile.video, state.facts.video) if state.facts.video else ()
+    video: dict[str, tuple[TrackSegments, ...]] = {
+        r.name: tuple(result.renditions[r.name] for result in encodes) for r in renditions
+    }
+    seconds: dict[str, float] = {}
+    for r in done:
+        seconds[r.kind] = round(seconds.get(r.kind, 0.0) + r.seconds, 3)
+    return PublishJob(
+        task=task.id,
+        job=row.id,
+        attempt=row.attempt,
+        source=task.source,
+        profile=profile,
+        facts=state.facts,
+        frames=state.frames,
+        samples=audio_samples(state, profile),
+        renditions=renditions,
+        video=video,
+        audio=audio,
+        thumbs=_thumbs(state, profile),
+        seconds=seconds,
+    )
+
+
+def _thumbs(state: PrepareResult, profile: Profile) -> int:
+    if state.facts.video is None:
+        return 0
+    grid = profile.cutting.grid(state.facts.video.rate)
+    return sum(len(thumbs_in(grid, profile.thumbs, span)) for span in grid.chunks(state.frames))
+
+
+def purge_order(task: int, row: JobRow) -> PurgeJob:
+    """Everything of the task, or its temporary objects."""
+    prefixes = [names.tmp_prefix(task)] + ([names.out_prefix(task)] if row.position == PURGE_ALL else [])
+    return PurgeJob(task=task, job=row.id, attempt=row.attempt, prefixes=tuple(prefixes))

@@ -1,0 +1,5 @@
+"""python -m worker is raven-worker."""
+
+from worker.daemon import main
+
+main()

@@ -1,0 +1,30 @@
+"""The daemon raven-worker: encodes chunks and audio tracks. It needs the broker and the storage only."""
+
+from __future__ import annotations
+
+from raven.agent import Agent
+from raven.config import Settings, ffmpeg_path
+from raven.daemon import Signals, daemon_command, serve
+from raven.ports import Broker, Storage
+from raven.wiring import open_broker, open_storage
+from worker.audio import encode_audio
+from worker.encode import Tools, encode
+
+
+def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
+    """A worker with its two kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
+    tools = Tools(storage, ffmpeg_path(settings), settings.temporary)
+    handlers = {
+        "encode": lambda job, context: encode(job, context, tools),
+        "audio": lambda job, context: encode_audio(job, context, tools),
+    }
+    return Agent(settings, "worker", broker, handlers)
+
+
+def run(settings: Settings, signals: Signals) -> None:
+    broker, storage = open_broker(settings), open_storage(settings)
+    serve(build_agent(settings, broker, storage), signals)
+    broker.close()
+
+
+main = daemon_command("worker", "Encodes chunks into CMAF segments.", run)

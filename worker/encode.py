@@ -1,0 +1,98 @@
+"""The encode job: one chunk into final CMAF segments of every rendition, and its thumbnails."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from raven import names
+from raven.agent import Context
+from raven.errors import OutputWrong
+from raven.media.cmaf import cut_video
+from raven.media.command import ChunkOrder, encode_command
+from raven.media.grid import Grid
+from raven.media.ladder import thumb_size, thumbs_in
+from raven.messages import EncodeJob
+from raven.model import EncodeResult, TrackSegments
+from raven.ports import Storage
+from raven.process import StopSignal, pasteable, run
+from raven.profile import Thumbs
+from worker.output import mapped, store_track, upload
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the jobs of a worker need of the machine."""
+
+    storage: Storage
+    ffmpeg: str
+    temporary: Path | None
+
+
+def chunk_order(job: EncodeJob) -> ChunkOrder:
+    """What is made of the chunk, from the job alone."""
+    grid = job.profile.cutting.grid(job.video.rate)
+    return ChunkOrder(
+        grid=grid,
+        span=job.span,
+        tail=job.tail,
+        video=job.video,
+        renditions=job.renditions,
+        thumbs=thumbs_in(grid, job.profile.thumbs, job.span),
+        thumb_size=thumb_size(job.profile.thumbs or Thumbs(), job.video),
+    )
+
+
+def encode(job: EncodeJob, context: Context, tools: Tools) -> EncodeResult:
+    """Fetches the chunk, encodes it, checks it and stores it. Raises OutputWrong when the frame law is broken."""
+    order = chunk_order(job)
+    with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as name:
+        folder = Path(name)
+        source = folder / "chunk.nut"
+        tools.storage.fetch(names.chunk_key(job.task, job.index), source)
+        command = encode_command(tools.ffmpeg, str(source), str(folder), order)
+        context.notes.update(command=pasteable(command), frames=job.span.frames)
+        begun = time.monotonic()
+        run(command, context.stop, lambda block: _progress(block, order.grid, job.span.frames, context))
+        context.notes["speed"] = round(float(order.grid.time_of(job.span.frames)) / (time.monotonic() - begun), 2)
+        source.unlink()
+        result = _store(job, order, folder, context.stop, tools.storage)
+    context.notes["bytes"] = result.bytes
+    return result
+
+
+def _progress(block: dict[str, str], grid: Grid, frames: int, context: Context) -> None:
+    """Frames that came out of ffmpeg, and how many times faster than real time."""
+    frame, fps = block.get("frame", ""), block.get("fps", "")
+    if frame.isdigit():
+        speed = float(fps) / float(grid.rate) if fps.replace(".", "", 1).isdigit() else 0.0
+        context.progress(min(int(frame), frames), round(speed, 2))
+
+
+def _store(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, storage: Storage) -> EncodeResult:
+    stored: dict[str, TrackSegments] = {}
+    for rendition in job.renditions:
+        prefix = names.out_prefix(job.task) + names.video_path(rendition.name)
+        stored[rendition.name] = _store_rendition(folder / f"{rendition.name}.mp4", prefix, order, stop, storage)
+    thumbs = _store_thumbs(job, order, folder, stop, storage)
+    size = sum(s.bytes for track in stored.values() for s in track.segments) + thumbs
+    return EncodeResult(renditions=stored, frames=order.span.frames, thumbs=len(order.thumbs), bytes=size)
+
+
+def _store_rendition(file: Path, prefix: str, order: ChunkOrder, stop: StopSignal, storage: Storage) -> TrackSegments:
+    what = f"{file.stem} frames {order.span.first} to {order.span.last}"
+    with mapped(file, what) as data:
+        track = cut_video(data, order.grid, order.span, what)
+        # chunk 0 carries the init segment for all: the hashes in the reports show that it fits all
+        return store_track(track, data, prefix, stop, storage, with_init=order.span.first == 0)
+
+
+def _store_thumbs(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, storage: Storage) -> int:
+    prefix = names.out_prefix(job.task)
+    wanted = [(number, folder / names.thumb_name(number)) for number in sorted(order.thumbs.values())]
+    missing = [str(number) for number, file in wanted if not file.exists()]
+    if missing:
+        raise OutputWrong(f"thumbnail {', '.join(missing)} did not come out")
+    return sum(upload([(prefix + names.thumb_path(number), file.read_bytes) for number, file in wanted], stop, storage))
