@@ -103,7 +103,8 @@ def encode_graph(order: ChunkOrder) -> str:
     return ";".join([f"[0:v:0]{head}{''.join(outputs)}", *branches])
 
 
-def _x264(rendition: Rendition, grid: Grid) -> list[str]:
+def x264_arguments(rendition: Rendition, grid: Grid) -> list[str]:
+    """Encoder settings of a rendition: capped constant quality in closed GOPs on the grid."""
     parameters = {
         "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
         "min-keyint": "1",
@@ -131,7 +132,7 @@ def _x264(rendition: Rendition, grid: Grid) -> list[str]:
 def _rung_output(rendition: Rendition, order: ChunkOrder) -> list[str]:
     grid = order.grid
     return [
-        *_x264(rendition, grid),
+        *x264_arguments(rendition, grid),
         "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
         "-frames:v", str(order.span.frames),  # the law: exactly this many
         "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks

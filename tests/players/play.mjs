@@ -2,7 +2,7 @@
 // Plays one manifest to its end in headless Chromium with a real player and prints what happened as JSON.
 //
 //   node play.mjs --player hls|dash|shaka|native --url URL --chromium PATH --modules NODE_MODULES
-//                 [--rate 1] [--seconds-limit 120] [--sync]
+//                 [--rate 1] [--from SECONDS] [--seconds-limit 120] [--sync]
 //
 // Exit status: 0 played to the end with no fatal error and no failed request, 1 it did not, 2 wrong use.
 
@@ -45,14 +45,16 @@ function readArguments() {
   const text = { type: "string" };
   const { values } = parseArgs({ options: {
     player: text, url: text, chromium: text, modules: text,
-    rate: { type: "string", default: "1" }, "seconds-limit": { type: "string", default: "120" },
-    sync: { type: "boolean", default: false },
+    rate: { type: "string", default: "1" }, from: { type: "string", default: "0" },
+    "seconds-limit": { type: "string", default: "120" }, sync: { type: "boolean", default: false },
   } });
   for (const name of ["player", "url", "chromium", "modules"]) {
     if (!values[name]) throw new Error(`--${name} is missing`);
   }
   if (!(values.player in SCRIPTS)) throw new Error(`--player must be one of ${Object.keys(SCRIPTS).join(", ")}`);
-  return { ...values, rate: Number(values.rate), limit: Number(values["seconds-limit"]) };
+  const [rate, from, limit] = ["rate", "from", "seconds-limit"].map((name) => Number(values[name]));
+  if (![rate, from, limit].every(Number.isFinite)) throw new Error("--rate, --from, --seconds-limit take numbers");
+  return { ...values, rate, from, limit };
 }
 
 /** The file behind a request: the page's own, or a player's script; nothing else is served. */
@@ -130,8 +132,8 @@ async function play(options) {
     await page.goto(`${origin}/`, { waitUntil: "load" });
     await page.waitForFunction(() => window.raven);
     const script = SCRIPTS[options.player] && `${origin}/modules/${SCRIPTS[options.player]}`;
-    const { player, url, rate, sync } = options;
-    await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, sync });
+    const { player, url, rate, from, sync } = options;
+    await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync });
     return { player, ...await watch(page, options.limit), failedRequests };
   } finally {
     await browser.close();

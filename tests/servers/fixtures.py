@@ -1,9 +1,12 @@
 """pytest fixtures for the real servers: one of each for a session, something fresh in it for each test."""
 
 import os
+import secrets
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.servers.mariadb import MariaDb
 from tests.servers.process import die_with_parent, private_directory
 from tests.servers.rabbitmq import RabbitMq
 
+SCHEMA = Path(__file__).parents[2] / "db.sql"
 _AWS_SETTINGS = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
@@ -61,17 +65,15 @@ def ceph_server() -> Iterator[CephRgw]:
 @pytest.fixture
 def mariadb_url(mariadb_server: MariaDb) -> Iterator[str]:
     """The URL of a fresh, empty database."""
-    name = _fresh_name()
-    yield mariadb_server.create_database(name)
-    mariadb_server.drop_database(name)
+    with fresh_database(mariadb_server) as url:
+        yield url
 
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq_server: RabbitMq) -> Iterator[str]:
     """The URL of a fresh vhost."""
-    name = _fresh_name()
-    yield rabbitmq_server.create_vhost(name)
-    rabbitmq_server.delete_vhost(name)
+    with fresh_vhost(rabbitmq_server) as url:
+        yield url
 
 
 @pytest.fixture
@@ -79,12 +81,51 @@ def s3_url(ceph_server: CephRgw, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     """The URL of a fresh bucket; the keys for it are in the environment, as boto3 expects them."""
     for setting in _AWS_SETTINGS:
         monkeypatch.delenv(setting, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ceph_server.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", ceph_server.secret_key)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for setting, value in aws_environment(ceph_server).items():
+        monkeypatch.setenv(setting, value)
+    with fresh_bucket(ceph_server) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(server: MariaDb) -> Iterator[str]:
+    """The administrator's URL of an empty database, for fixtures of any scope."""
     name = _fresh_name()
-    yield ceph_server.create_bucket(name)
-    ceph_server.delete_bucket(name)
+    yield server.create_database(name)
+    server.drop_database(name)
+
+
+@contextmanager
+def fresh_vhost(server: RabbitMq) -> Iterator[str]:
+    """The URL of a new vhost, for fixtures of any scope."""
+    name = _fresh_name()
+    yield server.create_vhost(name)
+    server.delete_vhost(name)
+
+
+@contextmanager
+def fresh_bucket(server: CephRgw) -> Iterator[str]:
+    """The URL of an empty bucket, for fixtures of any scope."""
+    name = _fresh_name()
+    yield server.create_bucket(name)
+    server.delete_bucket(name)
+
+
+def aws_environment(server: CephRgw) -> dict[str, str]:
+    """The variables from which boto3 takes the keys."""
+    return {
+        "AWS_ACCESS_KEY_ID": server.access_key,
+        "AWS_SECRET_ACCESS_KEY": server.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def load_schema(server: MariaDb, url: str) -> str:
+    """Load db.sql with the plain client as a user with rights on that database alone; the URL for that user."""
+    name, owner, password = urlsplit(url).path[1:], f"owner-{uuid.uuid4().hex}", secrets.token_hex(8)
+    server.create_user(owner, password, [f"ALL PRIVILEGES ON `{name}`.*"])
+    server.run_script(name, SCHEMA.read_text(encoding="utf-8"), owner, password)
+    return f"mysql://{owner}:{password}@{server.host}:{server.port}/{name}"
 
 
 def _fresh_name() -> str:

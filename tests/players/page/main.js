@@ -20,18 +20,19 @@ function loadScript(src) {
 }
 
 /** Start when there is something to show; players differ in whether they start by themselves. */
-function playWhenReady(rate) {
+function playWhenReady(rate, from) {
   video.addEventListener("loadedmetadata", () => {
+    if (from > 0) video.currentTime = from;
     video.defaultPlaybackRate = video.playbackRate = rate;
     video.play().catch((error) => observer.error(true, "play", String(error)));
   }, { once: true });
 }
 
-async function start({ player, url, script, rate, sync }) {
+async function start({ player, url, script, rate, from, sync }) {
   if (script) await loadScript(script);
   if (sync) meter = await SyncMeter.create(video);
   video.muted = !sync; // a muted element gives WebAudio silence
-  playWhenReady(rate);
+  playWhenReady(rate, from);
   try {
     await adapters[player](video, url, observer);
   } catch (error) {

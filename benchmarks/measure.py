@@ -1,0 +1,89 @@
+"""Runs a command and measures it with all its descendants: wall, CPU, and the peak memory of each process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run. CPU seconds are of the command and all its descendants; peaks are bytes of resident memory."""
+
+    wall: float
+    cpu: float
+    peaks: dict[str, int]
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue  # the thread has ended
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    below = _children(pid)
+    return [pid, *(d for child in below for d in _descendants(child))]
+
+
+def _name(pid: int) -> str:
+    argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    text = b" ".join(argv).decode("utf-8", "replace")
+    if "master.cutter" in text:
+        return "cutter"
+    return "ffmpeg" if "ffmpeg" in Path(argv[0].decode()).name else Path(argv[0].decode()).name
+
+
+def _peak(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+class _Sampler(threading.Thread):
+    """Notes the high-water mark of each process of a tree while it lives."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self.over = threading.Event()
+        self.peaks: dict[str, int] = {}
+
+    def run(self) -> None:
+        while not self.over.wait(SAMPLE_SECONDS):
+            for pid in _descendants(self._pid):
+                try:
+                    name, peak = _name(pid), _peak(pid)
+                except (OSError, IndexError):
+                    continue  # it has ended since it was listed
+                self.peaks[name] = max(self.peaks.get(name, 0), peak)
+
+
+def measure(command: Sequence[str], folder: Path) -> Measured:
+    """Runs `command` in `folder`. Raises RuntimeError with its output when it fails."""
+    output = folder / "output.log"
+    with output.open("wb") as log:
+        begun = time.monotonic()
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        sampler = _Sampler(process.pid)
+        sampler.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    sampler.over.set()
+    sampler.join()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{output.read_text()[-2000:]}")
+    return Measured(wall, usage.ru_utime + usage.ru_stime, sampler.peaks)

@@ -1,0 +1,5 @@
+"""python -m raven is raven."""
+
+from raven.cli import main
+
+main()

@@ -1,0 +1,25 @@
+"""What all tests share: the real servers, one group for the tests that use them, the corpus line in the header."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import media
+
+pytest_plugins = ["tests.servers.fixtures"]
+SERVERS = "servers"
+
+
+def pytest_report_header() -> list[str]:
+    """Say when tests over the corpus of real files will be skipped; an absent corpus must not go unnoticed."""
+    if media.corpus() is not None:
+        return []
+    return [f"no corpus of media files: set {media.CORPUS_VARIABLE} to a folder with MANIFEST.tsv"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put all tests with servers into one group of pytest-xdist, so that each server is started once."""
+    for item in items:
+        if item.get_closest_marker(SERVERS) is not None and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(SERVERS))

@@ -1,0 +1,88 @@
+"""Clips for tests, made by the shipped ffmpeg, and its verdict on what was made of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import imageio_ffmpeg
+
+CORPUS_VARIABLE = "RAVEN_TEST_MEDIA"
+_BESIDE = Path(__file__).parents[2] / "shared" / "media"
+_SECONDS = 120  # no clip of these tests takes longer
+
+
+@cache
+def ffmpeg() -> str:
+    """The path of the ffmpeg that Raven ships with."""
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def corpus() -> Path | None:
+    """The folder of real media files with its MANIFEST.tsv, None where there is none."""
+    folder = Path(os.environ.get(CORPUS_VARIABLE) or _BESIDE)
+    return folder if (folder / "MANIFEST.tsv").is_file() else None
+
+
+def generate_clip(
+    target: Path,
+    frames: int,
+    *,
+    rate: str = "25",
+    size: str = "320x180",
+    gop: int = 50,
+    audio: bool = True,
+    options: Sequence[str] = (),
+) -> Path:
+    """Write exactly `frames` frames of a moving test picture, with a tone of the same length, as the suffix says.
+
+    `options` are more output options of ffmpeg, such as metadata.
+    """
+    seconds = f"{frames}/({rate})"
+    sound = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", _decimal(frames, rate)] if audio else []
+    run_ffmpeg(
+        [
+            "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={_ceiling(frames, rate)}",
+            *sound,
+            "-frames:v", str(frames),
+            "-c:v", "libx264", "-preset", "ultrafast", "-g", str(gop), "-pix_fmt", "yuv420p",
+            "-metadata", f"comment={seconds} s",
+            *options, str(target),
+        ]
+    )  # fmt: skip
+    return target
+
+
+def _decimal(frames: int, rate: str) -> str:
+    numerator, _, denominator = rate.partition("/")
+    return f"{frames * int(denominator or 1) / int(numerator):.6f}"
+
+
+def _ceiling(frames: int, rate: str) -> int:
+    return int(float(_decimal(frames, rate))) + 1
+
+
+def count_frames(program: str, manifest: Path) -> list[int]:
+    """Decode every video stream of a file or manifest, in order of streams; the number of frames of each.
+
+    Any complaint of the decoder is an error: a seam between chunks must not even cause a warning.
+    """
+    text = run_ffmpeg(
+        ["-i", str(manifest), "-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-"], program
+    )
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    counted = Counter(int(line.split(",", 1)[0]) for line in lines)
+    return [counted[stream] for stream in sorted(counted)]
+
+
+def run_ffmpeg(arguments: Sequence[str], program: str | None = None) -> str:
+    """Run ffmpeg, which has to end well and without a word; what it wrote to stdout."""
+    command = [program or ffmpeg(), "-hide_banner", "-nostdin", "-y", "-loglevel", "warning", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode != 0 or done.stderr:
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
