@@ -8,6 +8,7 @@ packets before its border is read back from the open chunk's own file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 LEAD_OUT = 2
 """Packets kept past a chunk's end: the one that tells the decoder to give its last frame, and its second field."""
+COUNTER_STEP = Fraction(1, 4000)
+"""Seconds between two counted decode times: less than any packet lasts, more than a sample at 8 kHz."""
 EARLY_AUDIO = 5
 """Seconds of sound before the first picture that are carried; the encoder trims to the origin exactly."""
 
@@ -66,6 +69,8 @@ class NutFile:
         self._tick = Fraction(template.time_base or 1)
         self._stream.time_base = self._tick
         self._shift = round((SHIFT - origin) / self._tick)
+        # NUT counts audio in samples: the counter must still advance when it is rounded to them
+        self._step = math.ceil(COUNTER_STEP / self._tick)
 
     def shifted(self, packet: Packet) -> int:
         """Time of a source packet in the object. Raises SourceUnreadable when it has none."""
@@ -80,7 +85,7 @@ class NutFile:
         packet.pts = pts
         # NUT stores presentation times only. A counter keeps libavformat from refusing sources whose decode
         # times repeat or go back.
-        packet.dts = self.packets
+        packet.dts = self.packets * self._step
         self._container.mux_one(packet)
         self.packets += 1
 

@@ -10,17 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import av
 
 from raven.errors import RavenError
 from raven.media.probe import Opened, open_source
 from raven.model import PrepareResult, Value
 from raven.profile import Cutting
-
-if TYPE_CHECKING:
-    import av
-
-    Packet = av.Packet[Any]
 
 
 class Order(Value):
@@ -104,3 +100,5 @@ def main() -> None:
             opened.close()
     except RavenError as error:
         say(Event(error=str(error), permanent=error.permanent))
+    except av.error.FFmpegError as error:
+        say(Event(error=f"the source cannot be cut: {error.strerror or error}", permanent=True))

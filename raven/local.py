@@ -94,6 +94,7 @@ class LocalFarm:
                 "node": "local",
                 "poll_seconds": 0.1,
                 "heartbeat_seconds": 0.5,
+                "attempts": min(settings.attempts, 3),  # a person waits
             }
         )
         self._stop = threading.Event()

@@ -87,7 +87,7 @@ class Rendition(Value):
     """Cap in kbit/s; None for no cap."""
     bufsize: int | None
     threads: int
-    encoder_profile: str | None
+    encoder_profile: str
     options: dict[str, str] = {}
 
 

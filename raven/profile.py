@@ -56,7 +56,8 @@ class VideoProfile(_Table):
     preset: str = "medium"
     threads: int = Field(default=2, ge=1, le=64)
     """Threads of each rung's encoder: fixed, so that a chunk encoded again elsewhere gives the same bytes."""
-    encoder_profile: str | None = "high"
+    encoder_profile: str = "high"
+    """H.264 profile; empty for what the encoder chooses (lossless needs that)."""
     options: dict[str, str] = {}
     """More x264 parameters, `name = "value"`."""
     rungs: tuple[Rung, ...] = Field(min_length=1)

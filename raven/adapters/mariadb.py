@@ -38,11 +38,11 @@ class MariaDatabase:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         with self._cursor() as cursor:
-            return cursor.execute(sql.replace("?", "%s"), tuple(parameters))
+            return cursor.execute(_marked(sql), tuple(parameters))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with self._cursor() as cursor:
-            cursor.execute(sql.replace("?", "%s"), tuple(parameters))
+            cursor.execute(_marked(sql), tuple(parameters))
             return list(cursor.fetchall())
 
     @contextmanager
@@ -74,7 +74,7 @@ class MariaDatabase:
         if self._connection is None:
             if self._inside:
                 raise Unavailable("MariaDB: the connection broke within a transaction")
-            self._connection = pymysql.connect(
+            connection = pymysql.connect(
                 **self._where,
                 charset="utf8mb4",
                 autocommit=True,
@@ -83,9 +83,13 @@ class MariaDatabase:
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=ANSWER_SECONDS,
                 write_timeout=ANSWER_SECONDS,
-                # times in rows are UTC; snapshots must not hide the rows that clients insert meanwhile
-                init_command="SET time_zone = '+00:00', transaction_isolation = 'READ-COMMITTED'",
+                init_command="SET time_zone = '+00:00'",  # times in rows are UTC
             )
+            with connection.cursor() as cursor:
+                # snapshots must not hide the rows that clients insert meanwhile; the statement, as the name of its
+                # variable changed in 11.1
+                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            self._connection = connection
         return self._connection
 
     def _drop(self) -> None:
@@ -95,3 +99,8 @@ class MariaDatabase:
                 connection.close()
             except pymysql.Error:
                 return  # it was broken already, which is why it is dropped
+
+
+def _marked(sql: str) -> str:
+    """The statement with the driver's marks: `?` becomes `%s`, and a percent sign of ours stays one."""
+    return sql.replace("%", "%%").replace("?", "%s")

@@ -159,7 +159,8 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
     """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition, `folder/000000.jpg` ... per thumbnail."""
     command = [ffmpeg, *_COMMON, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
-    for i, rendition in enumerate(order.renditions):
+    # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
+    for i, rendition in reversed(list(enumerate(order.renditions))):
         command += ["-map", f"[out{i}]", *_rung_output(rendition, order), f"{folder}/{rendition.name}.mp4"]
     if order.thumbs:
         command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder}/%06d.jpg"]
