@@ -8,56 +8,29 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from raven import __version__, names
-from raven.config import Settings, load_settings
+from raven import __version__, farm_cli, names
+from raven.config import Settings
 from raven.display import choose_display
-from raven.errors import RavenError, UsageError
 from raven.log import configure
+from raven.settings_option import with_settings
 
 LOOK_SECONDS = 0.2
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
-
-
-@contextmanager
-def _answers(as_json: bool = False) -> Iterator[None]:
-    """Every expected error becomes one sentence on stderr and an exit code; never a traceback."""
-    try:
-        yield
-    except RavenError as error:
-        if as_json:
-            click.echo(json.dumps({"status": "failed", "message": str(error)}))
-        click.echo(f"raven: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-
-
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds --config and hands the settings over."""
-
-    @click.option(
-        "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="TOML file with the settings; RAVEN_... variables override it.",
-    )
-    @wraps(command)
-    def wrapped(config: Path | None, **options: Any) -> None:
-        with _answers(bool(options.get("as_json"))):
-            command(load_settings(os.environ, config), **options)
-
-    return wrapped
 
 
 @click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="raven")
 def main() -> None:
     """Raven encodes a video into adaptive HLS and DASH, on this machine or on a farm."""
+
+
+for _command in farm_cli.COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -67,7 +40,7 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores]")
 @click.option("--force", is_flag=True, help="Encode anew, whatever lies in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
-@_with_settings
+@with_settings
 def encode(
     settings: Settings, source: Path, output: Path, profile: str, workers: int | None, force: bool, as_json: bool
 ) -> None:
@@ -137,7 +110,7 @@ def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, 
 @main.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="All facts as JSON.")
-@_with_settings
+@with_settings
 def probe(settings: Settings, source: Path, as_json: bool) -> None:
     """Says what Raven sees in SOURCE."""
     from master.prepare import probe as look  # noqa: PLC0415 - the others need no PyAV
@@ -160,7 +133,7 @@ def probe(settings: Settings, source: Path, as_json: bool) -> None:
 
 
 @main.command()
-@_with_settings
+@with_settings
 def profiles(settings: Settings) -> None:
     """Lists the profiles and their rungs."""
     from raven.profile import load_profiles  # noqa: PLC0415 - the others need none
@@ -173,7 +146,7 @@ def profiles(settings: Settings) -> None:
 @main.command()
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--seconds", type=click.IntRange(1, 3600), default=20, show_default=True, help="Length.")
-@_with_settings
+@with_settings
 def testpicture(settings: Settings, target: Path, seconds: int) -> None:
     """Makes TARGET (.mkv), a film to try Raven with: running time code and beeps."""
     from raven.config import ffmpeg_path  # noqa: PLC0415 - the others need none

@@ -33,7 +33,9 @@ class Settings(BaseModel):
     ffmpeg: str | None = Field(default=None, description="Path of an ffmpeg; the default is the one of imageio-ffmpeg.")
     profiles: Path | None = Field(default=None, description="Folder of profile files (TOML) beside the shipped ones.")
     temporary: Path | None = Field(default=None, description="Folder for files in the making; default is the system's.")
-    node: str = Field(default_factory=socket.gethostname, description="Name of this node in reports and logs.")
+    node: str = Field(
+        default_factory=socket.gethostname, min_length=1, max_length=255, description="Name in reports and logs."
+    )
     slots: int = Field(default=1, ge=1, le=256, description="Jobs that a worker or master runs side by side.")
     poll_seconds: float = Field(default=0.5, gt=0, le=60, description="How often the watcher looks for new rows.")
     heartbeat_seconds: float = Field(default=2.0, gt=0, le=60, description="How often a running job reports.")

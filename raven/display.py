@@ -76,7 +76,12 @@ class LiveDisplay:
         work = Table.grid(padding=(0, 2))
         for job in snapshot.running:
             work.add_row(*_job_cells(job, snapshot))
-        self._live.update(Group(head, work))
+        trouble = [Text(f"  trying again: {_short(snapshot.trouble)}", style="yellow")] if snapshot.trouble else []
+        self._live.update(Group(head, work, *trouble))
+
+
+def _short(trouble: str) -> str:
+    return trouble.strip().splitlines()[0][:200]
 
 
 def _job_cells(job: RunningJob, snapshot: Snapshot) -> tuple[str, str, str]:
@@ -92,6 +97,7 @@ class PlainDisplay:
         self._title = title
         self._next = 0.0
         self._status = ""
+        self._trouble: str | None = None
 
     def __enter__(self) -> PlainDisplay:
         return self
@@ -104,7 +110,10 @@ class PlainDisplay:
         if now >= self._next or snapshot.status != self._status:
             self._next, self._status = now + LINE_SECONDS, snapshot.status
             sys.stderr.write(f"{self._title}: {summary_line(snapshot)}\n")
-            sys.stderr.flush()
+        if snapshot.trouble and snapshot.trouble != self._trouble:
+            self._trouble = snapshot.trouble
+            sys.stderr.write(f"{self._title}: trying again: {_short(snapshot.trouble)}\n")
+        sys.stderr.flush()
 
 
 def choose_display(title: str) -> Display:

@@ -15,7 +15,7 @@ from raven.errors import ConfigError
 
 
 def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
-    """Sets up logging for this process. `quiet`: only warnings on stderr, for the progress display."""
+    """Sets up logging for this process. `quiet`: only errors on stderr, for the progress display."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -52,7 +52,7 @@ def _stderr(settings: Settings, shared: list[structlog.typing.Processor], *, qui
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(shared, renderer))
     if quiet:
-        handler.setLevel(logging.WARNING)
+        handler.setLevel(logging.ERROR)
     return handler
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from raven.errors import RavenError
 from raven.media.grid import Span
@@ -29,6 +29,13 @@ from raven.model import (
 from raven.profile import Profile
 
 VERSION: Literal[1] = 1
+REPORT_BYTES = 4 << 20
+"""The longest report: far above that of a day of film, and below what MariaDB takes in one statement (16 MB)."""
+
+# Reports end in rows: what no row can hold is refused here, else one of them could stop the watcher for good.
+Number = Annotated[int, Field(ge=0, lt=1 << 31)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+NodeName = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class BadMessage(RavenError):
@@ -119,10 +126,10 @@ RESULTS: dict[str, type[Value]] = {
 
 class _Report(Value):
     version: Literal[1] = VERSION
-    task: int
-    job: int
-    attempt: int
-    node: str
+    task: Number
+    job: Number
+    attempt: Number
+    node: NodeName
 
 
 class Started(_Report):
@@ -133,15 +140,15 @@ class Progress(_Report):
     """Sign of life and how far: units (frames or samples) done so far; for prepare the result so far too."""
 
     type: Literal["progress"] = "progress"
-    done: int = 0
-    speed: float = 0.0
+    done: Count = 0
+    speed: FiniteFloat = 0.0
     """Multiple of real time."""
     so_far: PrepareResult | None = None
 
 
 class Done(_Report):
     type: Literal["done"] = "done"
-    seconds: float
+    seconds: FiniteFloat
     result: dict[str, object]
     """The job's result, by its kind."""
 
@@ -160,10 +167,10 @@ class Alive(Value):
 
     version: Literal[1] = VERSION
     type: Literal["alive"] = "alive"
-    node: str
+    node: NodeName
     role: Literal["master", "worker"]
-    slots: int
-    build: str
+    slots: int = Field(ge=0, le=256)
+    build: str = Field(max_length=64)
 
 
 Report = Annotated[Started | Progress | Done | Failed | Alive, Field(discriminator="type")]
@@ -218,6 +225,8 @@ def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | PublishJob | Pu
 
 def read_report(body: bytes) -> Started | Progress | Done | Failed | Alive:
     """Raises BadMessage."""
+    if len(body) > REPORT_BYTES:
+        raise BadMessage(f"a report of {len(body)} bytes, more than {REPORT_BYTES}")
     return _read(_report, body, "report")
 
 

@@ -35,6 +35,8 @@ class Snapshot:
     jobs_done: int
     jobs_known: int
     running: tuple[RunningJob, ...]
+    trouble: str | None
+    """Why a job is tried again, if one is."""
     elapsed: float
 
     @property
@@ -60,10 +62,12 @@ def read_snapshot(database: Database, task: int, elapsed: float) -> Snapshot:
     """A task whose row is gone is cancelled."""
     rows = database.query("SELECT status, progress, message, url, duration, metadata FROM tasks WHERE id = ?", (task,))
     if not rows:
-        return Snapshot(task, "cancelled", 0.0, None, None, None, None, 0, 0, (), elapsed)
+        return Snapshot(task, "cancelled", 0.0, None, None, None, None, 0, 0, (), None, elapsed)
     row = rows[0]
     facts = json.loads(row["metadata"]) if row["metadata"] else {}
-    jobs = database.query("SELECT kind, position, state, node, done, speed FROM jobs WHERE task_id = ?", (task,))
+    jobs = database.query(
+        "SELECT kind, position, state, node, done, speed, failures, message FROM jobs WHERE task_id = ?", (task,)
+    )
     running = tuple(
         RunningJob(j["kind"], int(j["position"]), j["node"] or "", int(j["done"]), float(j["speed"]))
         for j in sorted(jobs, key=lambda j: (j["kind"], j["position"]))
@@ -81,5 +85,6 @@ def read_snapshot(database: Database, task: int, elapsed: float) -> Snapshot:
         jobs_done=sum(1 for j in jobs if j["state"] == "done"),
         jobs_known=len(jobs),
         running=running,
+        trouble=next((j["message"] for j in jobs if j["failures"] and j["state"] not in ("done", "failed")), None),
         elapsed=elapsed,
     )

@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
+from typing import TypeAlias
 
+from raven import names
 from raven.ports import Consumer
 
 
-class _Held:
-    """A delivery; a rejected one goes to the dead letters."""
+_Queue: TypeAlias = "queue.SimpleQueue[bytes]"
 
-    def __init__(self, body: bytes, dead: deque[bytes]) -> None:
+
+class _Held:
+    """A delivery; a rejected one goes to the dead letters. A process does not lose its own threads: none comes again."""
+
+    def __init__(self, body: bytes, dead: _Queue, free: threading.Semaphore) -> None:
         self.body = body
-        self._dead = dead
+        self._dead, self._free = dead, free
 
     def ack(self) -> None:
-        """Taken for good when it was handed out: a process does not lose its own threads."""
+        self._free.release()
 
     def reject(self) -> None:
-        self._dead.append(self.body)
+        self._dead.put(self.body)
+        self._free.release()
 
 
 class _Consumer:
-    def __init__(self, source: queue.SimpleQueue[bytes], dead: deque[bytes]) -> None:
+    def __init__(self, source: _Queue, dead: _Queue, prefetch: int) -> None:
         self._source, self._dead = source, dead
+        self._free = threading.Semaphore(prefetch)
 
     def take(self, timeout: float) -> _Held | None:
-        try:
-            return _Held(self._source.get(timeout=max(timeout, 0.001)), self._dead)
-        except queue.Empty:
+        deadline = time.monotonic() + max(timeout, 0.001)
+        if not self._free.acquire(timeout=max(timeout, 0.001)):
             return None
+        try:
+            body = self._source.get(timeout=max(deadline - time.monotonic(), 0.001))
+        except queue.Empty:
+            self._free.release()
+            return None
+        return _Held(body, self._dead, self._free)
 
     def pause(self) -> None:
         """Nothing is handed over but by `take`."""
@@ -45,9 +58,8 @@ class LocalBroker:
     """Queues of one process, shared by all its threads."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, queue.SimpleQueue[bytes]] = defaultdict(queue.SimpleQueue)
-        self._dead: dict[str, deque[bytes]] = defaultdict(deque)
-        self._listeners: list[queue.SimpleQueue[bytes]] = []
+        self._queues: dict[str, _Queue] = defaultdict(queue.SimpleQueue)
+        self._listeners: list[_Queue] = []
         self._lock = threading.Lock()
         self._since = time.monotonic()
 
@@ -57,7 +69,7 @@ class LocalBroker:
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
         with self._lock:
-            return _Consumer(self._queues[queue], self._dead[queue])
+            return _Consumer(self._queues[queue], self._queues[names.dead_letters(queue)], prefetch)
 
     def broadcast(self, body: bytes) -> None:
         with self._lock:
@@ -66,9 +78,9 @@ class LocalBroker:
 
     def listener(self) -> Consumer:
         with self._lock:
-            own: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+            own: _Queue = queue.SimpleQueue()
             self._listeners.append(own)
-            return _Consumer(own, deque())
+            return _Consumer(own, queue.SimpleQueue(), sys.maxsize)  # its deliveries need no ack
 
     def depth(self, queue: str) -> int:
         return self._queues[queue].qsize()

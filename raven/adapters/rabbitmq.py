@@ -70,6 +70,12 @@ class _RabbitConsumer:
         self._tag = ""
         self._channel: BlockingChannel | None = None
 
+    def start(self) -> None:
+        """Consumes from now on; while the broker is away, from its return on."""
+        self._wanted = True
+        with contextlib.suppress(Unavailable):
+            self._broker.call(lambda _: self.revive())
+
     def take(self, timeout: float) -> _Delivery | None:
         if not self._wanted:
             self._wanted = True
@@ -87,6 +93,8 @@ class _RabbitConsumer:
     def close(self) -> None:
         self._wanted = False
         self._broker.forget(self)
+        with contextlib.suppress(Unavailable):  # without a connection there is no channel either
+            self._broker.call(lambda _: self._end())
 
     def answer(self, channel: BlockingChannel | None, how: Callable[[BlockingChannel], None]) -> None:
         """Acks or rejects on the channel that delivered; after a reconnection the tag is dead and nothing is said."""
@@ -130,6 +138,12 @@ class _RabbitConsumer:
                 self._channel.basic_nack(self._arrived.get()._tag, requeue=True)
         self._tag = ""
 
+    def _end(self) -> None:
+        """Closing the channel gives back what it holds."""
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
+        self.lost()
+
 
 _Work = tuple[Callable[[BlockingChannel], Any], "Future[Any]"]
 
@@ -162,7 +176,7 @@ class RabbitBroker:
 
     def listener(self) -> Consumer:
         listener = self._added(_RabbitConsumer(self, None, 100))
-        listener.take(0)  # from now on, not from the first look on
+        listener.start()
         return listener
 
     def depth(self, queue: str) -> int:

@@ -1,0 +1,120 @@
+"""The client's commands for a farm: they touch the table `tasks` as any client may, by INSERT, SELECT and DELETE."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from raven.config import Settings
+from raven.display import choose_display, summary_line
+from raven.errors import TaskError
+from raven.ports import Database
+from raven.settings_option import with_settings
+from raven.snapshot import Snapshot, read_snapshot
+from raven.wiring import open_database
+
+LOOK_SECONDS = 0.5
+_LISTED = "id, status, progress, profile, priority, source, message, url, duration, created_at, finished_at"
+
+
+def _task(database: Database, task: int) -> Snapshot:
+    """Raises TaskError when there is no such row."""
+    snapshot = read_snapshot(database, task, 0.0)
+    if snapshot.status == "cancelled":
+        raise TaskError(f"there is no task {task}")
+    return snapshot
+
+
+def _as_json(row: Any) -> str:
+    return json.dumps(dict(row), default=str)
+
+
+@click.command()
+@click.argument("source")
+@click.option("--profile", default="default", show_default=True, help="Name of a profile of the farm.")
+@click.option("--priority", default=0, show_default=True, help="-100 to 100, higher goes first.")
+@click.option("--options", help='JSON object, such as {"thumbs": false}.')
+@click.option("--reference", help="Your own id for it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@with_settings
+def submit(
+    settings: Settings,
+    source: str,
+    profile: str,
+    priority: int,
+    options: str | None,
+    reference: str | None,
+    as_json: bool,
+) -> None:
+    """Hands SOURCE, a path that the farm's master can reach, to the farm; prints the task's number."""
+    database = open_database(settings)
+    rows = database.query(
+        "INSERT INTO tasks (source, profile, priority, options, reference) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (source, profile, priority, options, reference),
+    )
+    click.echo(_as_json(rows[0]) if as_json else f"task {rows[0]['id']}")
+
+
+@click.command("list")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_settings
+def list_tasks(settings: Settings, limit: int, as_json: bool) -> None:
+    """Lists the newest tasks."""
+    rows = open_database(settings).query(f"SELECT {_LISTED} FROM tasks ORDER BY id DESC LIMIT {int(limit)}")  # noqa: S608 - constants and an int
+    for row in rows:
+        share = f"{100 * row['progress']:5.1f} %"
+        click.echo(_as_json(row) if as_json else f"{row['id']:>6}  {row['status']:<10} {share}  {row['source']}")
+
+
+@click.command()
+@click.argument("task", type=int)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@with_settings
+def status(settings: Settings, task: int, as_json: bool) -> None:
+    """Says how far a task is. Exit code 1 if it failed."""
+    database = open_database(settings)
+    snapshot = _task(database, task)
+    if as_json:
+        click.echo(_as_json(database.query(f"SELECT {_LISTED} FROM tasks WHERE id = ?", (task,))[0]))  # noqa: S608 - constants
+    else:
+        click.echo(f"task {task}: {snapshot.status}, {100 * snapshot.progress:.1f} %")
+        for line in filter(None, (snapshot.message, snapshot.url)):
+            click.echo(f"  {line}")
+    sys.exit(1 if snapshot.status == "failed" else 0)
+
+
+@click.command()
+@click.argument("task", type=int)
+@with_settings
+def watch(settings: Settings, task: int) -> None:
+    """Follows a task to its end. Exit code 1 if it failed."""
+    database = open_database(settings)
+    begun = time.monotonic()
+    snapshot = _task(database, task)
+    with choose_display(f"task {task}") as display:
+        while not snapshot.ended:
+            display.show(snapshot)
+            time.sleep(LOOK_SECONDS)
+            snapshot = read_snapshot(database, task, time.monotonic() - begun)
+    click.echo(summary_line(snapshot))
+    for line in filter(None, (snapshot.message, snapshot.url)):
+        click.echo(f"  {line}")
+    sys.exit(0 if snapshot.status == "done" else 1)
+
+
+@click.command()
+@click.argument("task", type=int)
+@with_settings
+def cancel(settings: Settings, task: int) -> None:
+    """Deletes a task: what runs is stopped, its outputs are removed."""
+    if not open_database(settings).execute("DELETE FROM tasks WHERE id = ?", (task,)):
+        raise TaskError(f"there is no task {task}")
+    click.echo(f"task {task} is cancelled")
+
+
+COMMANDS = (submit, list_tasks, status, watch, cancel)

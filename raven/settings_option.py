@@ -1,0 +1,37 @@
+"""What every command of `raven` shares: its settings, and errors as one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raven.config import load_settings
+from raven.errors import RavenError, UsageError
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds --config and hands the settings over. An expected error is one sentence on stderr and an exit code."""
+
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="TOML file with the settings; RAVEN_... variables override it.",
+    )
+    @wraps(command)
+    def wrapped(config: Path | None, **options: Any) -> None:
+        try:
+            command(load_settings(os.environ, config), **options)
+        except RavenError as error:
+            if options.get("as_json"):
+                click.echo(json.dumps({"status": "failed", "message": str(error)}))
+            click.echo(f"raven: {error}", err=True)
+            sys.exit(2 if isinstance(error, UsageError) else 1)
+
+    return wrapped
