@@ -18,6 +18,7 @@ def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
     """Sets up logging for this process. `quiet`: only errors on stderr, for the progress display."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _who(role, settings.node),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -32,7 +33,6 @@ def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role, node=settings.node)
     root = logging.getLogger()
     root.setLevel(settings.log_level.upper())
     root.handlers = [_stderr(settings, shared, quiet=quiet)]
@@ -40,6 +40,17 @@ def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
         root.handlers.append(_syslog(settings.syslog, role, shared))
     for chatty in ("pika", "botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)  # their faults are raised to us and logged once
+
+
+def _who(role: str, node: str) -> structlog.typing.Processor:
+    """Role and node on every line; bound context would not reach the threads that do the work."""
+
+    def add(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.setdefault("role", role)
+        event.setdefault("node", node)
+        return event
+
+    return add
 
 
 def _stderr(settings: Settings, shared: list[structlog.typing.Processor], *, quiet: bool) -> logging.Handler:

@@ -18,7 +18,7 @@ from typing import IO
 
 from raven.errors import Cancelled, ProcessFailed
 
-KILL_AFTER = 1.0  # s between TERM and KILL: a cancelled task's processes are gone within 2 s
+KILL_AFTER = 0.5  # s between TERM and KILL: a cancelled task's processes are gone within 2 s
 TAIL_LINES = 40
 _PR_SET_PDEATHSIG = 1
 # loaded before any fork, as a child between fork and exec must not import; PyDLL does not touch the GIL
