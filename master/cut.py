@@ -124,6 +124,11 @@ class VideoCutter:
         """Frames of the grid that the last source frame is held."""
         return max(1, self.frames - self._last_frame)
 
+    @property
+    def whole(self) -> int:
+        """Chunks whose range can never change any more."""
+        return self._grid.whole_chunks(self.frames)
+
     def feed(self, packet: Packet) -> None:
         """Takes the next video packet. Raises SourceUnreadable when it has no time."""
         cut = self._look(packet)
@@ -151,7 +156,7 @@ class VideoCutter:
         return NutFile(self._folder / f"chunk-{self._index:06d}.nut", self._stream, self._origin)
 
     def _more_chunks(self) -> bool:
-        return self._grid.whole_chunks(self.frames) > self._index
+        return self.whole > self._index
 
     @property
     def _end(self) -> int:

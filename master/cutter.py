@@ -50,7 +50,8 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
 
     def chunk_ready(index: int, file: Path) -> None:
         nonlocal state
-        state = state.model_copy(update={"chunks": index + 1, "frames": cutter.frames if cutter else 0})
+        if cutter is not None and cutter.whole > index:  # the range of the last chunk is known at the end only
+            state = state.model_copy(update={"chunks": index + 1, "frames": cutter.frames})
         hand_over(Event(state=state, key=file.name, file=str(file)))
 
     cutter: VideoCutter | None = None
