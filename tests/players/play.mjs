@@ -24,6 +24,7 @@ const SCRIPTS = {
 const TYPES = { ".html": "text/html", ".js": "text/javascript" };
 const POLL_MS = 200;
 const FROZEN_SECONDS = 25; // no progress for this long: the player has given up without saying so
+const FAILED_SECONDS = 5; // the same after a failed request: hls.js asks again and again, the result stands
 
 const FLAGS = [
   "--no-sandbox", // the tests run as root
@@ -100,7 +101,7 @@ function watchRequests(page) {
 }
 
 /** Poll until the end, a fatal error, no progress, or the limit; the last two become fatal errors. */
-async function watch(page, limit) {
+async function watch(page, limit, failedRequests) {
   const deadline = Date.now() + limit * 1000;
   let position = -1;
   let moved = Date.now();
@@ -108,17 +109,16 @@ async function watch(page, limit) {
     const report = await page.evaluate(() => window.raven.report());
     if (report.ended || report.errors.some((error) => error.fatal)) return report;
     if (report.currentTime !== position) [position, moved] = [report.currentTime, Date.now()];
-    const failure = giveUp(deadline, moved, limit);
+    const patience = failedRequests.length ? FAILED_SECONDS : FROZEN_SECONDS;
+    const failure = giveUp(deadline, limit, moved, patience);
     if (failure) return { ...report, errors: [...report.errors, { fatal: true, ...failure, at: position }] };
     await sleep(POLL_MS);
   }
 }
 
-function giveUp(deadline, moved, limit) {
+function giveUp(deadline, limit, moved, patience) {
   if (Date.now() > deadline) return { kind: "limit", detail: `not ended after ${limit} s` };
-  if (Date.now() - moved > FROZEN_SECONDS * 1000) {
-    return { kind: "frozen", detail: `no progress for ${FROZEN_SECONDS} s` };
-  }
+  if (Date.now() - moved > patience * 1000) return { kind: "frozen", detail: `no progress for ${patience} s` };
   return null;
 }
 
@@ -134,7 +134,7 @@ async function play(options) {
     const script = SCRIPTS[options.player] && `${origin}/modules/${SCRIPTS[options.player]}`;
     const { player, url, rate, from, sync } = options;
     await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync });
-    return { player, ...await watch(page, options.limit), failedRequests };
+    return { player, ...await watch(page, options.limit, failedRequests), failedRequests };
   } finally {
     await browser.close();
     server.close();

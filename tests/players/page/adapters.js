@@ -1,10 +1,11 @@
 // One function per player, all with default settings, because defaults are what viewers have.
-// Each attaches the player to the element, loads the manifest and passes every error to the observer.
+// Each attaches the player to the element, loads the manifest to start `from` the given second (in the
+// player's own way, since players undo a seek they did not ask for) and passes every error to the observer.
 
 /* global Hls, dashjs, shaka */
 
-async function hls(video, url, observer) {
-  const player = new Hls();
+async function hls(video, url, from, observer) {
+  const player = new Hls({ startPosition: from || -1 }); // -1: where the player would start by itself
   player.on(Hls.Events.ERROR, (_event, data) => {
     const detail = [data.details, data.reason ?? data.error?.message, data.response?.code, data.frag?.relurl];
     observer.error(data.fatal, data.type, detail.filter(Boolean).join(" "));
@@ -13,17 +14,17 @@ async function hls(video, url, observer) {
   player.attachMedia(video);
 }
 
-async function dash(video, url, observer) {
+async function dash(video, url, from, observer) {
   const player = dashjs.MediaPlayer().create();
   player.updateSettings({ debug: { logLevel: dashjs.Debug.LOG_LEVEL_NONE } });
   // dash.js says no severity; what it reports as an error it has already retried.
   player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
     observer.error(true, `code ${error?.code ?? "?"}`, String(error?.message ?? error));
   });
-  player.initialize(video, url, false);
+  player.initialize(video, url, false, from || NaN);
 }
 
-async function shakaPlayer(video, url, observer) {
+async function shakaPlayer(video, url, from, observer) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
   await player.attach(video);
@@ -33,7 +34,7 @@ async function shakaPlayer(video, url, observer) {
   };
   player.addEventListener("error", (event) => note(event.detail));
   try {
-    await player.load(url);
+    await player.load(url, from || null);
   } catch (error) {
     if (error.code === undefined) throw error;
     note(error);
@@ -41,7 +42,8 @@ async function shakaPlayer(video, url, observer) {
 }
 
 /** Chromium's own HLS demuxer; its failures arrive as the element's error event. */
-async function native(video, url) {
+async function native(video, url, from) {
+  video.addEventListener("loadedmetadata", () => { if (from) video.currentTime = from; }, { once: true });
   video.src = url;
 }
 

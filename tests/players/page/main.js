@@ -20,9 +20,8 @@ function loadScript(src) {
 }
 
 /** Start when there is something to show; players differ in whether they start by themselves. */
-function playWhenReady(rate, from) {
+function playWhenReady(rate) {
   video.addEventListener("loadedmetadata", () => {
-    if (from > 0) video.currentTime = from;
     video.defaultPlaybackRate = video.playbackRate = rate;
     video.play().catch((error) => observer.error(true, "play", String(error)));
   }, { once: true });
@@ -32,9 +31,9 @@ async function start({ player, url, script, rate, from, sync }) {
   if (script) await loadScript(script);
   if (sync) meter = await SyncMeter.create(video);
   video.muted = !sync; // a muted element gives WebAudio silence
-  playWhenReady(rate, from);
+  playWhenReady(rate);
   try {
-    await adapters[player](video, url, observer);
+    await adapters[player](video, url, from, observer);
   } catch (error) {
     observer.error(true, player, String(error?.message ?? error));
   }
