@@ -10,7 +10,7 @@ from langcodes import standardize_tag
 from raven import __version__, names
 from raven.agent import Context
 from raven.media import boxes, dash, hls
-from raven.media.grid import AudioGrid, presentation_offset
+from raven.media.grid import AudioGrid
 from raven.media.presentation import AudioTrack, Presentation, Track, VideoTrack, check_audio, timed, video_track
 from raven.messages import PublishJob
 from raven.model import AudioFacts, PublishResult
@@ -43,15 +43,14 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
         for r in job.renditions:
             init = storage.get(f"{prefix}{names.video_path(r.name)}/{names.INIT}")
             video.append(video_track(r.name, job.video[r.name], grid, job.frames, (r.width, r.height), init))
-    offset = presentation_offset(rate) if rate else 1
     duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.audio.sample_rate)
     default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
     labels = _labels(facts.audio)
-    audio = tuple(_audio(job, storage, t, labels[t.name], offset, t.name == default) for t in facts.audio)
-    return Presentation(duration, offset, rate, tuple(video), audio)
+    audio = tuple(_audio(job, storage, t, labels[t.name], t.name == default) for t in facts.audio)
+    return Presentation(duration, rate, tuple(video), audio)
 
 
-def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, offset: int, default: bool) -> AudioTrack:
+def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, default: bool) -> AudioTrack:
     rendition = job.profile.audio
     grid = AudioGrid(rendition.sample_rate, job.samples)
     check_audio(job.audio[facts.name], grid, f"audio {facts.name}")
@@ -60,7 +59,6 @@ def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, off
         name=facts.name,
         codec=boxes.codec_string(init),
         timescale=rendition.sample_rate,
-        start=offset * rendition.sample_rate - grid.packet,
         segments=timed(job.audio[facts.name], 1, rendition.sample_rate),
         language=standardize_tag(facts.language),
         label=label,
@@ -105,7 +103,6 @@ def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
         "duration": float(presentation.duration),
         "frames": job.frames,
         "rate": str(presentation.rate) if presentation.rate else None,
-        "offset": presentation.offset,
         "renditions": [
             {
                 "name": t.name,

@@ -86,7 +86,6 @@ class AudioJob(_Job):
     profile: Profile
     samples: int
     segment_seconds: Rational
-    offset: int
 
 
 class PublishJob(_Job):

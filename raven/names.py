@@ -32,7 +32,7 @@ def dead_letters(queue: str) -> str:
 
 def mime_type(key: str) -> str:
     """Content type of an object by the end of its key."""
-    return MIME_TYPES[key.rsplit(".", 1)[-1]]
+    return MIME_TYPES.get(key.rsplit(".", 1)[-1], "application/octet-stream")
 
 
 def tmp_prefix(task: int) -> str:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raven import names
 from raven.errors import OptionInvalid
-from raven.media.grid import presentation_offset
 from raven.media.ladder import choose_renditions, thumbs_in
 from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob
 from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TrackSegments, Value
@@ -112,7 +111,6 @@ def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Pro
         profile=profile,
         samples=audio_samples(state, profile),
         segment_seconds=segment_seconds(state.facts, profile),
-        offset=presentation_offset(state.facts.video.rate) if state.facts.video else 1,
     )
 
 

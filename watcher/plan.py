@@ -35,7 +35,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do now. `stop`: running jobs are to be stopped. `prune`, `forget`: rows of work, or all, can go."""
+    """What to do now. `stop`: jobs that nodes have are to be stopped. `prune`, `forget`: rows of work, or all, can go."""
 
     status: TaskState | None = None
     new_jobs: tuple[NewJob, ...] = ()
@@ -129,10 +129,13 @@ def _open(rows: Iterable[JobRow]) -> list[JobRow]:
 
 
 def _wind_down(jobs: _Jobs, position: int, now: int) -> Plan:
-    """A purge begins only when nobody can store anything any more: running jobs have stopped or lapsed."""
+    """A purge begins only when nobody can store anything any more: jobs that nodes have, or may take, have ended.
+
+    A queued job is one that a node may take: its message cannot be called back, only stopped once it has started.
+    """
     still = _open(jobs.work())
-    running = [row for row in still if row.state == JobState.RUNNING]
-    idle = tuple(cancelled(row, now) for row in still if row.state != JobState.RUNNING)
-    if running or idle:
-        return Plan(transitions=idle, stop=bool(running))
+    handed_out = [row for row in still if row.state != JobState.WAITING]
+    idle = tuple(cancelled(row, now) for row in still if row.state == JobState.WAITING)
+    if handed_out or idle:
+        return Plan(transitions=idle, stop=bool(handed_out))
     return Plan(new_jobs=jobs.missing([NewJob("purge", position)]))

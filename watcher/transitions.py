@@ -10,6 +10,8 @@ from watcher.rows import OPEN, JobRow, JobState, Transition
 
 BACK_OFF_MS = (1_000, 5_000, 15_000, 60_000)
 """Wait before the second, third, ... attempt; the last one from there on."""
+MESSAGE_LENGTH = 4000
+"""Characters of an error text that are kept: what went wrong stands at its beginning."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,14 @@ def _foreign(result: EncodeResult, reference: EncodeResult | None) -> str | None
 def _on_failed(row: JobRow, report: Failed, now: int, limits: Limits) -> Transition:
     if report.cancelled:
         return again(row, now, report.attempt, "stopped", delay=0)
-    failures = row.failures + 1
+    failures, fault = row.failures + 1, report.message[:MESSAGE_LENGTH]
     exhausted = failures >= limits.attempts and row.kind != "purge"  # cleaning up is never given up
     if report.permanent or exhausted:
-        message = report.message if report.permanent else f"{report.message} (after {failures} attempts)"
+        message = fault if report.permanent else f"{fault} (after {failures} attempts)"
         values = {"state": JobState.FAILED, "changed_at": now, "failures": failures, "message": message}
         return Transition(row.id, OPEN, report.attempt, {**values, "node": report.node}, "failed")
     retry = again(row, now, report.attempt, "retried", delay=_back_off(failures))
-    return Transition(
-        row.id, OPEN, report.attempt, {**retry.values, "failures": failures, "message": report.message}, "retried"
-    )
+    return Transition(row.id, OPEN, report.attempt, {**retry.values, "failures": failures, "message": fault}, "retried")
 
 
 def _back_off(failures: int) -> int:

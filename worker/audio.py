@@ -28,7 +28,7 @@ def encode_audio(job: AudioJob, context: Context, tools: Tools) -> AudioResult:
     with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as name:
         source, target = Path(name) / "audio.nut", Path(name) / "audio.mp4"
         tools.storage.fetch(names.audio_source_key(job.task, job.track.name), source)
-        command = audio_command(tools.ffmpeg, str(source), str(target), rendition, job.samples, job.offset)
+        command = audio_command(tools.ffmpeg, str(source), str(target), rendition, job.samples)
         context.notes.update(command=pasteable(command), track=job.track.name)
         begun = time.monotonic()
         run(command, context.stop, lambda block: _progress(block, job, context))
@@ -49,6 +49,6 @@ def _store(job: AudioJob, grid: AudioGrid, file: Path, context: Context, tools: 
     what = f"audio {job.track.name}"
     prefix = names.out_prefix(job.task) + names.audio_path(job.track.name)
     with mapped(file, what) as data:
-        track = cut_audio(data, grid, job.segment_seconds, job.offset, what)
+        track = cut_audio(data, grid, job.segment_seconds, what)
         stored = store_track(track, data, prefix, context.stop, tools.storage, with_init=True)
     return AudioResult(track=stored, bytes=sum(s.bytes for s in stored.segments))

@@ -13,6 +13,7 @@ from raven.ports import Entry
 
 INCOMING = ".incoming"
 """Folder of objects in the making; on the same file system, so that the rename is atomic."""
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # to a bucket, a folder is no object
 
 
 class DirectoryStorage:
@@ -24,9 +25,14 @@ class DirectoryStorage:
 
     def _path(self, key: str) -> Path:
         parts = PurePosixPath(key).parts
-        if not parts or key.startswith("/") or ".." in parts or "\0" in key:
+        if not parts or "/".join(parts) != key or parts[0] in ("/", INCOMING) or ".." in parts or "\0" in key:
             raise ValueError(f"not a storage key: {key!r}")
         return self._root.joinpath(*parts)
+
+    def _folder(self, prefix: str) -> Path:
+        """The folder that all keys with this prefix lie in."""
+        folder, slash, _ = prefix.rpartition("/")
+        return self._path(folder) if slash else self._root
 
     def put(self, key: str, content: bytes | Path) -> None:
         target = self._path(key)
@@ -56,7 +62,7 @@ class DirectoryStorage:
             with self._path(key).open("rb") as file:
                 file.seek(start)
                 return file.read(-1 if length is None else length)
-        except FileNotFoundError as error:
+        except _ABSENT as error:
             raise ObjectMissing(f"storage: no object {key}") from error
         except OSError as error:
             raise Unavailable(f"storage: cannot read {key}: {error.strerror}") from error
@@ -64,20 +70,28 @@ class DirectoryStorage:
     def fetch(self, key: str, path: Path) -> None:
         try:
             shutil.copyfile(self._path(key), path)
-        except FileNotFoundError as error:
+        except _ABSENT as error:
             raise ObjectMissing(f"storage: no object {key}") from error
         except OSError as error:
             raise Unavailable(f"storage: cannot read {key}: {error.strerror}") from error
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        folder = self._path(prefix).parent if not prefix.endswith("/") else self._path(prefix)
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and path.is_file():
+        for key in sorted(self._keys(self._folder(prefix))):  # as a bucket sorts them: byte by byte, not by folders
+            if key.startswith(prefix):
                 try:
-                    yield Entry(key, path.stat().st_size)
+                    yield Entry(key, self._path(key).stat().st_size)
                 except FileNotFoundError:
                     continue  # removed by another hand since it was listed
+
+    def _keys(self, folder: Path) -> Iterator[str]:
+        def fault(error: OSError) -> None:
+            if not isinstance(error, _ABSENT):
+                raise Unavailable(f"storage: cannot list {folder}: {error.strerror}") from error
+
+        for base, folders, files in os.walk(folder, onerror=fault):
+            if Path(base) == self._root and INCOMING in folders:
+                folders.remove(INCOMING)
+            yield from (Path(base, name).relative_to(self._root).as_posix() for name in files)
 
     def delete_prefix(self, prefix: str) -> int:
         count = 0
@@ -85,8 +99,8 @@ class DirectoryStorage:
             for entry in list(self.entries(prefix)):
                 self._path(entry.key).unlink(missing_ok=True)
                 count += 1
-            if prefix.endswith("/"):
-                shutil.rmtree(self._path(prefix), ignore_errors=False) if self._path(prefix).is_dir() else None
+            if prefix.endswith("/") and self._folder(prefix).is_dir():
+                shutil.rmtree(self._folder(prefix))
         except OSError as error:
             raise Unavailable(f"storage: cannot remove {prefix}: {error.strerror}") from error
         return count

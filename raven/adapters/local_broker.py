@@ -12,12 +12,12 @@ from typing import TypeAlias
 from raven import names
 from raven.ports import Consumer
 
-
-_Queue: TypeAlias = "queue.SimpleQueue[bytes]"
+# not SimpleQueue, whose get(timeout) can wait for ever when another thread snatches what woke it (CPython 3.11)
+_Queue: TypeAlias = "queue.Queue[bytes]"
 
 
 class _Held:
-    """A delivery; a rejected one goes to the dead letters. A process does not lose its own threads: none comes again."""
+    """A delivery; none comes again, as a process does not lose its own threads."""
 
     def __init__(self, body: bytes, dead: _Queue, free: threading.Semaphore) -> None:
         self.body = body
@@ -58,7 +58,7 @@ class LocalBroker:
     """Queues of one process, shared by all its threads."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, _Queue] = defaultdict(queue.SimpleQueue)
+        self._queues: dict[str, _Queue] = defaultdict(queue.Queue)
         self._listeners: list[_Queue] = []
         self._lock = threading.Lock()
         self._since = time.monotonic()
@@ -78,9 +78,9 @@ class LocalBroker:
 
     def listener(self) -> Consumer:
         with self._lock:
-            own: _Queue = queue.SimpleQueue()
+            own: _Queue = queue.Queue()
             self._listeners.append(own)
-            return _Consumer(own, queue.SimpleQueue(), sys.maxsize)  # its deliveries need no ack
+            return _Consumer(own, queue.Queue(), sys.maxsize)  # its deliveries need no ack
 
     def depth(self, queue: str) -> int:
         return self._queues[queue].qsize()

@@ -70,12 +70,6 @@ class _RabbitConsumer:
         self._tag = ""
         self._channel: BlockingChannel | None = None
 
-    def start(self) -> None:
-        """Consumes from now on; while the broker is away, from its return on."""
-        self._wanted = True
-        with contextlib.suppress(Unavailable):
-            self._broker.call(lambda _: self.revive())
-
     def take(self, timeout: float) -> _Delivery | None:
         if not self._wanted:
             self._wanted = True
@@ -139,10 +133,8 @@ class _RabbitConsumer:
         self._tag = ""
 
     def _end(self) -> None:
-        """Closing the channel gives back what it holds."""
         if self._channel is not None and self._channel.is_open:
-            self._channel.close()
-        self.lost()
+            self._channel.close()  # gives back what it holds
 
 
 _Work = tuple[Callable[[BlockingChannel], Any], "Future[Any]"]
@@ -176,7 +168,9 @@ class RabbitBroker:
 
     def listener(self) -> Consumer:
         listener = self._added(_RabbitConsumer(self, None, 100))
-        listener.start()
+        listener.take(0)
+        with contextlib.suppress(Unavailable):  # from now on: what was asked for before this answer has been done
+            self.call(lambda _: None)
         return listener
 
     def depth(self, queue: str) -> int:

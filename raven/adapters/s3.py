@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -81,9 +82,14 @@ class S3Storage:
             if start == 0 and length is None:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
             else:
-                answer = self._client.get_object(
-                    Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={start}-{last}"
-                )
+                try:
+                    answer = self._client.get_object(
+                        Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={start}-{last}"
+                    )
+                except ClientError as error:
+                    if _code(error) == "InvalidRange":  # past the end there is nothing, as in a file
+                        return b""
+                    raise
             return answer["Body"].read()
 
     def fetch(self, key: str, path: Path) -> None:
@@ -134,9 +140,13 @@ class S3Storage:
         try:
             yield
         except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
+            code = _code(error)
             if code in ("NoSuchKey", "404"):
                 raise ObjectMissing(f"storage: no object {key}") from error
             raise Unavailable(f"storage: {code or error} for {key} in bucket {self._bucket}") from error
-        except (BotoCoreError, OSError) as error:
+        except (BotoCoreError, Boto3Error, OSError) as error:
             raise Unavailable(f"storage: {error}") from error
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")

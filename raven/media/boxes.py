@@ -49,6 +49,14 @@ class Fragment:
     samples: tuple[Sample, ...]
 
 
+def _unpack(layout: str, data: bytes | memoryview, at: int) -> tuple[int, ...]:
+    """Numbers at `at`. Raises BoxError where the bytes end before them."""
+    try:
+        return struct.unpack_from(layout, data, at)
+    except struct.error as error:
+        raise BoxError(f"the bytes end within a box, at {at}") from error
+
+
 def boxes(data: bytes | memoryview, start: int = 0, end: int | None = None) -> Iterator[Box]:
     """The boxes side by side in `data[start:end]`. Raises BoxError where one does not fit."""
     end = len(data) if end is None else end
@@ -58,7 +66,7 @@ def boxes(data: bytes | memoryview, start: int = 0, end: int | None = None) -> I
         size, kind = struct.unpack_from(">I4s", data, start)
         header = 8
         if size == 1:
-            (size,) = struct.unpack_from(">Q", data, start + 8)
+            (size,) = _unpack(">Q", data, start + 8)
             header = 16
         elif size == 0:
             size = end - start
@@ -88,12 +96,12 @@ class _Defaults:
 
 def _tfhd(data: bytes | memoryview, traf: Box, base: _Defaults) -> _Defaults:
     box = find(data, "tfhd", traf.payload, traf.end)
-    (flags,) = struct.unpack_from(">I", data, box.payload)
+    (flags,) = _unpack(">I", data, box.payload)
     at = box.payload + 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0)
     values = []
     for bit, default in ((0x8, base.duration), (0x10, base.size), (0x20, base.flags)):
         if flags & bit:
-            (default,) = struct.unpack_from(">I", data, at)  # noqa: PLW2901 - the box overrides the default
+            (default,) = _unpack(">I", data, at)  # noqa: PLW2901 - the box overrides the default
             at += 4
         values.append(default)
     return _Defaults(*values)
@@ -101,36 +109,39 @@ def _tfhd(data: bytes | memoryview, traf: Box, base: _Defaults) -> _Defaults:
 
 def _tfdt(data: bytes | memoryview, traf: Box) -> int:
     box = find(data, "tfdt", traf.payload, traf.end)
-    time: int
-    (time,) = struct.unpack_from(">Q" if data[box.payload] == 1 else ">I", data, box.payload + 4)
-    return time
+    (version,) = _unpack(">B", data, box.payload)
+    return _unpack(">Q" if version == 1 else ">I", data, box.payload + 4)[0]
 
 
-def _trun(data: bytes | memoryview, run: Box, moof: Box, base: _Defaults, time: int) -> Iterator[Sample]:
-    version_flags, count = struct.unpack_from(">II", data, run.payload)
+def _trun(data: bytes | memoryview, run: Box, moof: Box, mdat: Box, base: _Defaults, time: int) -> Iterator[Sample]:
+    version_flags, count = _unpack(">II", data, run.payload)
+    if count > mdat.end - mdat.payload:
+        raise BoxError(f"{count} samples in {mdat.end - mdat.payload} bytes")
     flags, at = version_flags & 0xFFFFFF, run.payload + 8
     offset, first_flags = moof.end + 8, base.flags
     if flags & 0x1:
-        offset = moof.start + struct.unpack_from(">i", data, at)[0]
+        offset = moof.start + _unpack(">i", data, at)[0]
         at += 4
     if flags & 0x4:
-        (first_flags,) = struct.unpack_from(">I", data, at)
+        (first_flags,) = _unpack(">I", data, at)
         at += 4
     cts_format = ">i" if version_flags >> 24 else ">I"
     for index in range(count):
         duration, size, sample_flags, cts = base.duration, base.size, base.flags if index else first_flags, 0
         if flags & 0x100:
-            (duration,) = struct.unpack_from(">I", data, at)
+            (duration,) = _unpack(">I", data, at)
             at += 4
         if flags & 0x200:
-            (size,) = struct.unpack_from(">I", data, at)
+            (size,) = _unpack(">I", data, at)
             at += 4
         if flags & 0x400:
-            (sample_flags,) = struct.unpack_from(">I", data, at)
+            (sample_flags,) = _unpack(">I", data, at)
             at += 4
         if flags & 0x800:
-            (cts,) = struct.unpack_from(cts_format, data, at)
+            (cts,) = _unpack(cts_format, data, at)
             at += 4
+        if not mdat.payload <= offset <= offset + size <= mdat.end:
+            raise BoxError(f"sample {index} of {size} bytes at {offset} is outside its mdat")
         yield Sample(time, duration, cts, size, not sample_flags & SYNC_FLAG, offset)
         time += duration
         offset += size
@@ -138,7 +149,7 @@ def _trun(data: bytes | memoryview, run: Box, moof: Box, base: _Defaults, time: 
 
 def _trex(data: bytes | memoryview) -> _Defaults:
     box = find(data, "moov/mvex/trex")
-    return _Defaults(*struct.unpack_from(">III", data, box.payload + 12))
+    return _Defaults(*_unpack(">III", data, box.payload + 12))
 
 
 def split(data: bytes | memoryview) -> tuple[bytes, list[Fragment]]:
@@ -150,10 +161,10 @@ def split(data: bytes | memoryview) -> tuple[bytes, list[Fragment]]:
     init = bytes(data[header[0].start : header[1].end])
     base = _trex(init)
     fragments = []
-    for moof, mdat in itertools.pairwise(top):
+    for moof, mdat in itertools.zip_longest(top, top[1:]):
         if moof.kind == "moof":
-            if mdat.kind != "mdat":
-                raise BoxError(f"a moof is followed by {mdat.kind}, not mdat")
+            if mdat is None or mdat.kind != "mdat":
+                raise BoxError(f"a moof is followed by {mdat.kind if mdat else 'nothing'}, not mdat")
             fragments.append(_fragment(data, moof, mdat, base))
     return init, fragments
 
@@ -164,26 +175,27 @@ def _fragment(data: bytes | memoryview, moof: Box, mdat: Box, base: _Defaults) -
     if len(runs) != 1:
         raise BoxError(f"{len(runs)} trun in a traf; CMAF wants one")
     defaults = _tfhd(data, traf, base)
-    samples = tuple(_trun(data, runs[0], moof, defaults, _tfdt(data, traf)))
+    samples = tuple(_trun(data, runs[0], moof, mdat, defaults, _tfdt(data, traf)))
     return Fragment(moof.start, mdat.end, samples)
 
 
 def timescale(init: bytes) -> int:
     """Ticks per second of the track of an init segment."""
     box = find(init, "moov/trak/mdia/mdhd")
-    ticks: int
-    (ticks,) = struct.unpack_from(">I", init, box.payload + (20 if init[box.payload] == 1 else 12))
-    return ticks
+    (version,) = _unpack(">B", init, box.payload)
+    return _unpack(">I", init, box.payload + (20 if version == 1 else 12))[0]
 
 
 def codec_string(init: bytes) -> str:
     """The RFC 6381 `codecs` value of an init segment, from its sample entry (ISO/IEC 14496-15, 14496-3)."""
     stsd = find(init, "moov/trak/mdia/minf/stbl/stsd")
-    entry = next(boxes(init, stsd.payload + 8, stsd.end))
+    entry = next(boxes(init, stsd.payload + 8, stsd.end), None)
+    if entry is None:
+        raise BoxError("stsd without a sample entry")
     if entry.kind == "avc1":
         # a VisualSampleEntry has 78 bytes before its child boxes
         config = find(init, "avcC", entry.payload + 78, entry.end)
-        return "avc1." + bytes(init[config.payload + 1 : config.payload + 4]).hex()
+        return "avc1.{:02x}{:02x}{:02x}".format(*_unpack(">BBB", init[: config.end], config.payload + 1))
     if entry.kind == "mp4a":
         # an AudioSampleEntry has 28 bytes before its child boxes
         return "mp4a.40." + str(_audio_object_type(init, find(init, "esds", entry.payload + 28, entry.end)))
@@ -194,17 +206,19 @@ def _audio_object_type(init: bytes, esds: Box) -> int:
     """Audio object type of the AudioSpecificConfig in an esds box (ISO/IEC 14496-1 7.2.6, 14496-3 1.6.2.1)."""
     at = esds.payload + 4
     while at < esds.end:
-        tag, at = init[at], at + 1
+        (tag,), at = _unpack(">B", init, at), at + 1
         size, more = 0, True
         while more:
-            size, more, at = size << 7 | init[at] & 0x7F, bool(init[at] & 0x80), at + 1
+            (byte,), at = _unpack(">B", init, at), at + 1
+            size, more = size << 7 | byte & 0x7F, bool(byte & 0x80)
         if tag == 0x03:
             at += 3
         elif tag == 0x04:
             at += 13
         elif tag == 0x05:
-            kind = init[at] >> 3
-            return kind if kind != 31 else 32 + ((init[at] & 7) << 3 | init[at + 1] >> 5)
+            first, second = _unpack(">BB", init, at)
+            kind = first >> 3
+            return kind if kind != 31 else 32 + ((first & 7) << 3 | second >> 5)
         else:
             at += size
     raise BoxError("esds without an AudioSpecificConfig")
@@ -223,6 +237,17 @@ def box(kind: str, *payload: bytes) -> bytes:
     """A box around `payload`."""
     body = b"".join(payload)
     return struct.pack(">I4s", 8 + len(body), kind.encode("latin-1")) + body
+
+
+def with_edit(init: bytes, media_time: int) -> bytes:
+    """An init segment whose track is shown from `media_time` ticks on (ISO/IEC 14496-12 8.6.6), unless that is 0."""
+    if media_time == 0:
+        return init
+    moov, trak, mdia = find(init, "moov"), find(init, "moov/trak"), find(init, "moov/trak/mdia")
+    # version 0, one entry: duration 0 is all that the fragments have, at normal rate
+    edts = box("edts", box("elst", struct.pack(">IIIiI", 0, 1, 0, media_time, 0x00010000)))
+    inside = box("trak", init[trak.payload : mdia.start], edts, init[mdia.start : trak.end])
+    return init[: moov.start] + box("moov", init[moov.payload : trak.start], inside, init[trak.end : moov.end])
 
 
 def type_box(kind: str, *brands: str) -> bytes:

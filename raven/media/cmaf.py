@@ -1,6 +1,9 @@
 """Cuts an encoder's fragmented MP4 into CMAF segments and checks the frame law on the way. Pure: bytes to values.
 
-The offset that all media start at (see `grid.presentation_offset`) is in every time here.
+Time stamps. A frame's decode time is its place on the grid, so that `tfdt` is the sum of all durations before it (CMAF
+7.3.2.2). Composition offsets are positive and carry the B-frame delay, which an edit list in the video's init segment
+takes off (brand cmfc, CMAF 7.5.13). Audio starts at 0, without its packet of priming, and needs no edit list. So the
+first decode time and, after the edit, the first presentation time are 0 in all tracks; players align on one of them.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from fractions import Fraction
 from raven.errors import OutputWrong
 from raven.media import boxes
 from raven.media.boxes import BoxError, Fragment, Sample
-from raven.media.grid import AudioGrid, Grid, Span, presentation_offset
+from raven.media.command import AUDIO_OFFSET
+from raven.media.grid import AudioGrid, Grid, Span
 
 STYP = boxes.type_box("styp", "cmfs", "msdh")  # ISO/IEC 23000-19 7.3.3.1, ISO/IEC 23009-1 6.3.4.2
 BRANDS = ("iso6", "cmfc", "mp41")  # ISO/IEC 23000-19 7.2: cmfc, no negative composition offsets
@@ -46,12 +50,14 @@ class Track:
         return hashlib.sha256(self.init).hexdigest()
 
 
-def _split(data: bytes | memoryview, what: str) -> tuple[bytes, list[Fragment]]:
+def _split(data: bytes | memoryview, timescale: int, what: str) -> tuple[bytes, list[Fragment]]:
     try:
         init, fragments = boxes.split(data)
-        moov = boxes.find(init, "moov")
+        moov, found = boxes.find(init, "moov"), boxes.timescale(init)
     except BoxError as error:
         raise OutputWrong(f"{what}: not a fragmented MP4: {error}") from error
+    if found != timescale:
+        raise OutputWrong(f"{what}: time scale {found}, wanted {timescale}")
     return boxes.type_box("ftyp", *BRANDS) + init[moov.start : moov.end], fragments
 
 
@@ -61,11 +67,9 @@ def cut_video(data: bytes | memoryview, grid: Grid, span: Span, what: str) -> Tr
     Raises OutputWrong where the law is broken: exactly `span`'s frames, at their exact times, each of one frame's
     length, an IDR at every GOP and nowhere else.
     """
-    init, fragments = _split(data, what)
+    init, fragments = _split(data, grid.timescale, what)
     samples = [s for f in fragments for s in f.samples]
-    if boxes.timescale(init) != grid.timescale:
-        raise OutputWrong(f"{what}: time scale {boxes.timescale(init)}, wanted {grid.timescale}")
-    _check_frames(samples, grid, span, what)
+    delay = _check_frames(samples, grid, span, what)
     _check_keyframes(data, samples, grid, what)
     cut: list[Segment] = []
     first = 0
@@ -80,21 +84,25 @@ def cut_video(data: bytes | memoryview, grid: Grid, span: Span, what: str) -> Tr
         if frames != count:
             raise OutputWrong(f"{what}: a segment has {frames} frames, wanted {count}")
         cut.append(Segment(grid.segment_number(span.first) + len(cut), count, tuple(pieces)))
-    return Track(init, tuple(cut), samples[0].decode_time)
+    return Track(boxes.with_edit(init, delay), tuple(cut), samples[0].decode_time)
 
 
-def _check_frames(samples: list[Sample], grid: Grid, span: Span, what: str) -> None:
+def _check_frames(samples: list[Sample], grid: Grid, span: Span, what: str) -> int:
+    """The B-frame delay in ticks."""
     if len(samples) != span.frames:
         raise OutputWrong(f"{what}: {len(samples)} frames came out, wanted {span.frames}")
     step = grid.frame_ticks
-    start = presentation_offset(grid.rate) * grid.timescale + span.first * step
-    shown = sorted(s.presentation_time for s in samples)
-    if shown != list(range(start, start + span.frames * step, step)):
-        raise OutputWrong(f"{what}: the frames are not at their times; the first is at {shown[0]}, wanted {start}")
-    decode = samples[0].decode_time
+    start = span.first * step
     for index, sample in enumerate(samples):
-        if sample.duration != step or sample.decode_time != decode + index * step:
-            raise OutputWrong(f"{what}: frame {index} breaks the row of decode times")
+        if sample.duration != step or sample.decode_time != start + index * step:
+            raise OutputWrong(
+                f"{what}: frame {index} is decoded at {sample.decode_time}, wanted {start + index * step}"
+            )
+    shown = sorted(s.presentation_time for s in samples)
+    delay = shown[0] - start
+    if delay < 0 or shown != list(range(shown[0], shown[0] + span.frames * step, step)):
+        raise OutputWrong(f"{what}: the frames are not shown in a row from {start} on; the first is at {shown[0]}")
+    return delay
 
 
 def _check_keyframes(data: bytes | memoryview, samples: list[Sample], grid: Grid, what: str) -> None:
@@ -109,24 +117,25 @@ def _check_keyframes(data: bytes | memoryview, samples: list[Sample], grid: Grid
                 raise OutputWrong(f"{what}: frame {index} starts a GOP with NAL type {picture}, not an IDR")
 
 
-def cut_audio(data: bytes | memoryview, grid: AudioGrid, segment_seconds: Fraction, offset: int, what: str) -> Track:
-    """The segments of a whole track. Raises OutputWrong unless it has exactly the packets and times of its grid."""
-    init, fragments = _split(data, what)
+def cut_audio(data: bytes | memoryview, grid: AudioGrid, segment_seconds: Fraction, what: str) -> Track:
+    """The segments of a whole track, without the packet of priming that the encoder put before the origin.
+
+    Raises OutputWrong unless it has exactly the packets and times of its grid.
+    """
+    init, fragments = _split(data, grid.sample_rate, what)
     samples = [s for f in fragments for s in f.samples]
-    if boxes.timescale(init) != grid.sample_rate:
-        raise OutputWrong(f"{what}: time scale {boxes.timescale(init)}, wanted {grid.sample_rate}")
-    if len(samples) != grid.packets:
-        raise OutputWrong(f"{what}: {len(samples)} packets came out, wanted {grid.packets}")
-    start = offset * grid.sample_rate - grid.packet  # one packet of priming before the origin
+    if len(samples) != grid.packets + 1:
+        raise OutputWrong(f"{what}: {len(samples)} packets came out, wanted {grid.packets} and one of priming")
+    start = AUDIO_OFFSET * grid.sample_rate - grid.packet
     for index, sample in enumerate(samples):
         if sample.decode_time != start + index * grid.packet or sample.composition_offset:
             raise OutputWrong(f"{what}: packet {index} is at {sample.decode_time}, not in the row from {start}")
     cut: list[Segment] = []
-    first = 0
+    first = 1
     for count in grid.segments(segment_seconds):
         part = samples[first : first + count]
-        head = boxes.audio_fragment(len(cut) + 1, part[0].decode_time, grid.packet, [s.size for s in part])
+        head = boxes.audio_fragment(len(cut) + 1, (first - 1) * grid.packet, grid.packet, [s.size for s in part])
         body = tuple(slice(s.offset, s.offset + s.size) for s in part)
         cut.append(Segment(len(cut) + 1, count * grid.packet, (STYP, head, *body)))
         first += count
-    return Track(init, tuple(cut), start)
+    return Track(init, tuple(cut), 0)

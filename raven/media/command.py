@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from raven.media.grid import Grid, Span, presentation_offset
+from raven.media.grid import Grid, Span
 from raven.model import AudioRendition, Rendition, VideoFacts
 
 SHIFT = 60
@@ -33,12 +33,15 @@ _INPUT = [
 
 _MP4 = [
     "-avoid_negative_ts", "disabled",  # times are right as they are; never shift
-    "-use_editlist", "0",  # players read edit lists differently; the common offset makes them needless
     "-write_btrt", "0",  # its bit rates come from the chunk, so init segments would differ between chunks
     "-map_metadata", "-1",  # nothing of the source's tags in the init segment
     "-fflags", "+bitexact",  # no version of libavformat in the init segment
     "-f", "mp4",
 ]  # fmt: skip
+
+
+AUDIO_OFFSET = 1
+"""Seconds that an encoded track is late in the encoder's file; the cut into segments takes them off."""
 
 
 def _grid_filters(grid: Grid, span: Span, tail: int) -> str:
@@ -136,8 +139,8 @@ def _rung_output(rendition: Rendition, order: ChunkOrder) -> list[str]:
         "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
         "-frames:v", str(order.span.frames),  # the law: exactly this many
         "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks
-        "-output_ts_offset", str(presentation_offset(grid.rate)),  # no negative decode time, no edit list
-        # one fragment a GOP; absolute times (frag_discont) since the chunk is a middle piece of the whole
+        # one fragment a GOP; absolute times (frag_discont) since the chunk is a middle piece of the whole. Decode times
+        # then start at the chunk's own time, composition offsets are the B-frame delay and more, never negative
         "-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
         "-fragment_index", str(order.span.first // grid.gop + 1),  # sequence numbers go on from chunk to chunk
         *_MP4,
@@ -167,9 +170,7 @@ def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> 
     return command
 
 
-def audio_command(
-    ffmpeg: str, source: str, target: str, rendition: AudioRendition, samples: int, offset: int
-) -> list[str]:
+def audio_command(ffmpeg: str, source: str, target: str, rendition: AudioRendition, samples: int) -> list[str]:
     """One ffmpeg for one whole track: exactly `samples` samples from the origin, into fragments of about a second."""
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[rendition.channels]
     chain = ",".join(
@@ -189,7 +190,8 @@ def audio_command(
         "-c:a", rendition.codec,
         "-b:a", f"{rendition.bitrate}k",
         "-threads:a", "1",  # same bytes everywhere
-        "-output_ts_offset", str(offset),  # the same start as the video's
+        "-output_ts_offset", str(AUDIO_OFFSET),  # the priming packet is before the origin: no time below zero
+        "-use_editlist", "0",  # with one, times would be shifted by the priming
         "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer",
         "-frag_duration", "1000000",  # about a second in memory; packets are put into segments afterwards
         *_MP4, target,

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET  # writes only; nothing foreign is parse
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, Presentation, Track
+from raven.media.presentation import AudioTrack, Presentation, Track, printable
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
@@ -20,23 +20,22 @@ def duration(seconds: Fraction) -> str:
     return f"PT{text}S"
 
 
-def _template(parent: ET.Element, track: Track, offset: int, folder: str) -> None:
+def _template(parent: ET.Element, track: Track, folder: str) -> None:
     template = ET.SubElement(
         parent,
         "SegmentTemplate",
         timescale=str(track.timescale),
-        presentationTimeOffset=str(offset * track.timescale),  # all media start at `offset` seconds
         startNumber="1",
         initialization=f"{folder}/{names.INIT}",
         media=f"{folder}/seg-$Number%06d$.m4s",
     )
     timeline = ET.SubElement(template, "SegmentTimeline")
-    first: int | None = track.start
+    start = {"t": "0"}
     for ticks, run in groupby(s.ticks for s in track.segments):
         repeats = len(list(run)) - 1
         attributes = {"d": str(ticks)} | ({"r": str(repeats)} if repeats else {})
-        ET.SubElement(timeline, "S", ({"t": str(first)} if first is not None else {}) | attributes)
-        first = None
+        ET.SubElement(timeline, "S", start | attributes)
+        start = {}
 
 
 def _video(period: ET.Element, presentation: Presentation) -> None:
@@ -58,7 +57,7 @@ def _video(period: ET.Element, presentation: Presentation) -> None:
         par=f"{shape.numerator}:{shape.denominator}",
     )
     # all rungs have the same borders: one timeline for all
-    _template(group, tracks[0], presentation.offset, names.video_path("$RepresentationID$"))
+    _template(group, tracks[0], names.video_path("$RepresentationID$"))
     for track in tracks:
         ET.SubElement(
             group,
@@ -77,7 +76,7 @@ def _rate(rate: Fraction) -> str:
     return str(rate.numerator) if rate.denominator == 1 else f"{rate.numerator}/{rate.denominator}"
 
 
-def _audio(period: ET.Element, number: int, track: AudioTrack, offset: int) -> None:
+def _audio(period: ET.Element, number: int, track: AudioTrack) -> None:
     group = ET.SubElement(
         period,
         "AdaptationSet",
@@ -89,9 +88,9 @@ def _audio(period: ET.Element, number: int, track: AudioTrack, offset: int) -> N
         startWithSAP="1",
     )
     role = "main" if track.default else "alternate"
+    ET.SubElement(group, "Label").text = printable(track.label)  # before Role, says the schema
     ET.SubElement(group, "Role", schemeIdUri="urn:mpeg:dash:role:2011", value=role)
-    ET.SubElement(group, "Label").text = track.label
-    _template(group, track, offset, names.audio_path("$RepresentationID$"))
+    _template(group, track, names.audio_path("$RepresentationID$"))
     representation = ET.SubElement(
         group,
         "Representation",
@@ -125,6 +124,6 @@ def mpd(presentation: Presentation) -> str:
     if presentation.video:
         _video(period, presentation)
     for number, track in enumerate(presentation.audio, 1):
-        _audio(period, number, track, presentation.offset)
+        _audio(period, number, track)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

@@ -117,15 +117,6 @@ class Grid:
         return frame // self.segment + 1
 
 
-def presentation_offset(rate: Fraction, reorder_frames: int = 2) -> int:
-    """Whole seconds that all media of a task start at, instead of 0.
-
-    Not less than the B-frame delay and the AAC priming (1024 samples), so that no decode time is negative, no
-    edit list and no negative composition offset is needed, and every player starts sound and picture together.
-    """
-    return max(1, -(-reorder_frames * rate.denominator // rate.numerator))
-
-
 def standard_rate(rate: Fraction) -> Fraction:
     """The standard rate nearest to `rate`, by ratio."""
     return min(STANDARD_RATES, key=lambda r: max(r / rate, rate / r))
@@ -176,12 +167,13 @@ class AudioGrid:
 
     @property
     def packets(self) -> int:
-        """Packets in all, with the one of priming in front."""
-        return 1 + -(-self.samples // self.packet)
+        """Packets in all, without the one of priming, which is not stored."""
+        return -(-self.samples // self.packet)
 
     def segments(self, segment_seconds: Fraction) -> list[int]:
-        """Packets of each segment; the first has the priming packet, none strays over half a packet from the video."""
+        """Packets of each segment; no border strays over half a packet from the video's."""
         step = segment_seconds * self.sample_rate / self.packet
-        count = max(1, math.ceil(Fraction(self.samples, self.packet) / step))
-        borders = [0] + [1 + round_nearest(i * step) for i in range(1, count)] + [self.packets]
+        # less one: a length that was rounded up to a whole sample opens no segment that the video has not
+        count = max(1, math.ceil(Fraction(self.samples - 1, self.packet) / step))
+        borders = [0] + [round_nearest(i * step) for i in range(1, count)] + [self.packets]
         return [b - a for a, b in itertools.pairwise(borders) if b > a]

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, Presentation, VideoTrack
+from raven.media.presentation import AudioTrack, Presentation, VideoTrack, printable
 
 VERSION = 7  # RFC 8216 7: EXT-X-MAP needs 6; 7 is what CMAF players are tested with
 AUDIO_GROUP = "audio"
@@ -51,7 +51,7 @@ class _Attributes:
 
 def _quoted(text: str) -> str:
     """A quoted-string, which cannot hold quotes or line breaks (RFC 8216 4.2)."""
-    return '"' + "".join(c for c in text.replace('"', "'") if c.isprintable()) + '"'
+    return '"' + printable(text.replace('"', "'")) + '"'
 
 
 def _media(track: AudioTrack) -> str:

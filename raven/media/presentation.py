@@ -9,8 +9,13 @@ from fractions import Fraction
 
 from raven.errors import OutputWrong
 from raven.media import boxes
-from raven.media.grid import AudioGrid, Grid, presentation_offset
+from raven.media.grid import AudioGrid, Grid
 from raven.model import TrackSegments
+
+
+def printable(text: str) -> str:
+    """Text as manifests can hold it: control characters are legal in neither XML nor a playlist."""
+    return "".join(c for c in text if c.isprintable())
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,30 @@ class TimedSegment:
 
 @dataclass(frozen=True)
 class Track:
-    """What audio and video tracks have in common. `start` is the first presentation time in ticks, offset included."""
+    """What audio and video tracks have in common. All start at presentation time 0."""
 
     name: str
     codec: str
     timescale: int
-    start: int
     segments: tuple[TimedSegment, ...]
 
     @property
     def peak_bandwidth(self) -> int:
-        """Bit/s of the largest segment (Apple 1.27, 9.13)."""
-        return max(math.ceil(8 * s.bytes / s.duration) for s in self.segments)
+        """Bit/s of the densest run of 0.5 to 1.5 target durations (RFC 8216 4.3.4.2; Apple 1.27, 9.13).
+
+        So a last segment of some frames, nearly all of it an IDR, is no peak by itself.
+        """
+        target = max(s.duration for s in self.segments)
+        peak = Fraction(0)
+        for first in range(len(self.segments)):
+            size, duration = 0, Fraction(0)
+            for s in self.segments[first:]:
+                size, duration = size + s.bytes, duration + s.duration
+                if duration > target * 3 / 2:
+                    break
+                if duration >= target / 2:
+                    peak = max(peak, 8 * size / duration)
+        return math.ceil(peak)
 
     @property
     def average_bandwidth(self) -> int:
@@ -65,10 +82,9 @@ class AudioTrack(Track):
 
 @dataclass(frozen=True)
 class Presentation:
-    """A whole task's output. All media start `offset` seconds after their time zero."""
+    """A whole task's output."""
 
     duration: Fraction
-    offset: int
     rate: Fraction | None
     video: tuple[VideoTrack, ...]
     audio: tuple[AudioTrack, ...]
@@ -111,7 +127,6 @@ def video_track(
         name=name,
         codec=boxes.codec_string(init),
         timescale=grid.timescale,
-        start=presentation_offset(grid.rate) * grid.timescale,
         segments=timed(row, grid.frame_ticks, grid.timescale),
         width=size[0],
         height=size[1],
