@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     progress     DOUBLE NOT NULL DEFAULT 0,           -- 0 to 1
     message      TEXT,                                -- why it failed, or what a person should know
     url          VARCHAR(2048),                       -- of master.m3u8, once done; manifest.mpd lies beside it
-    metadata     TEXT,                                -- JSON: facts of the source
+    metadata     MEDIUMTEXT,                          -- JSON: facts of the source
     duration     DOUBLE,                              -- seconds of the output
     created_at   TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, -- UTC in SQLite, the session's zone in MariaDB
     started_at   TIMESTAMP NULL DEFAULT NULL,

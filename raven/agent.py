@@ -69,6 +69,7 @@ class Agent:
         self._queue = {"master": names.JOBS_MASTER, "worker": names.JOBS_WORKER}[role]
         self._draining = threading.Event()
         self._stopped = StopSignal()
+        self._over = threading.Event()
         self._running: dict[int, _Running] = {}
         self._lock = threading.Lock()
         self._control = broker.listener()
@@ -100,7 +101,10 @@ class Agent:
         deadline = None if timeout is None else time.monotonic() + timeout
         for thread in self._slots:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._slots)
+        if any(thread.is_alive() for thread in self._slots):
+            return False
+        self._over.set()
+        return True
 
     # a slot
 
@@ -188,7 +192,7 @@ class Agent:
     def _beat(self) -> None:
         """Signs of life: of the node, and of each running job."""
         alive_at = 0.0
-        while True:
+        while not self._over.is_set():
             now = time.monotonic()
             try:
                 if now - alive_at >= ALIVE_SECONDS:
@@ -201,7 +205,7 @@ class Agent:
             self._wait_for_change(now + self._settings.heartbeat_seconds)
 
     def _wait_for_change(self, until: float) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self._over.is_set():
             if any(running.context.changed.is_set() for running in self._snapshot()):
                 return
             time.sleep(0.05)
@@ -230,7 +234,7 @@ class Agent:
         self._broker.publish(names.REPORTS, messages.encode(progress))
 
     def _obey(self) -> None:
-        while True:
+        while not self._over.is_set():
             delivery = self._control.take(LOOK_SECONDS)
             if delivery is None:
                 continue

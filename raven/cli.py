@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -38,7 +37,7 @@ for _command in farm_cli.COMMANDS:
 @click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to fill.")
 @click.option("--profile", default="default", show_default=True, help="Ladder and options; see `raven profiles`.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores]")
-@click.option("--force", is_flag=True, help="Encode anew, whatever lies in the folder.")
+@click.option("--force", is_flag=True, help="Encode anew what lies encoded there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
 @with_settings
 def encode(
@@ -53,13 +52,11 @@ def encode(
     configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
     source, output = source.absolute(), output.absolute()
     known_profile(settings, profile)
-    if force:
-        _clear(output)
     begun = time.monotonic()
-    film = finished(output, source, profile)
+    film = None if force else finished(output, source, profile)
     already = film is not None
     if film is None:
-        farm = LocalFarm(settings, source, output, profile, workers or default_workers())
+        farm = LocalFarm(settings, source, output, profile, workers or default_workers(), anew=force)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with farm.running(), choose_display(source.name) as display:
@@ -73,15 +70,6 @@ def encode(
             click.echo("raven: interrupted; the same command resumes", err=True)
             sys.exit(130)
     _tell(film.task, output, time.monotonic() - begun, already=already, as_json=as_json)
-
-
-def _clear(output: Path) -> None:
-    """Removes what an earlier encode of ours left, and nothing else."""
-    for name in (".raven", "video", "audio", "thumbs"):
-        if (output / names.TASK_JSON).exists() or name == ".raven":
-            shutil.rmtree(output / name, ignore_errors=True)
-    for name in (names.MULTIVARIANT, names.MPD, names.TASK_JSON):
-        (output / name).unlink(missing_ok=True)
 
 
 def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, as_json: bool) -> None:

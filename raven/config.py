@@ -84,7 +84,7 @@ def _read(file: Path) -> dict[str, object]:
 def ffmpeg_path(settings: Settings) -> str:
     """The ffmpeg to run. Raises ConfigError when the one that is set cannot be run."""
     if settings.ffmpeg:
-        if not os.access(settings.ffmpeg, os.X_OK):
+        if not (Path(settings.ffmpeg).is_file() and os.access(settings.ffmpeg, os.X_OK)):
             raise ConfigError(f"ffmpeg: {settings.ffmpeg} cannot be run; set RAVEN_FFMPEG to an ffmpeg's path")
         return settings.ffmpeg
     import imageio_ffmpeg  # noqa: PLC0415 - a slow import that another ffmpeg makes needless

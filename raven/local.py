@@ -16,14 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from urllib.parse import quote
 
 import structlog
 
 import master.daemon
 import worker.daemon
 from raven import names
-from raven.config import Settings
+from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
 from raven.profile import Profile, load_profiles
 from raven.snapshot import Snapshot, read_snapshot
@@ -33,6 +34,8 @@ from watcher.watcher import Watcher
 
 STATE = ".raven"
 TASK = 1  # a state folder holds one task
+PARTS = ("video", "audio", "thumbs", names.TASK_JSON, names.MPD, names.MULTIVARIANT)
+"""What a film consists of, in the order in which it appears: what players open comes last."""
 
 log = structlog.get_logger()
 
@@ -59,12 +62,25 @@ def default_workers() -> int:
     return max(2, (os.cpu_count() or 1) // 2)
 
 
+def film_in(output: Path) -> dict[str, Any] | None:
+    """task.json of the film that lies in `output`. Raises UsageError where something else has a name that it needs."""
+    try:
+        task = json.loads((output / names.TASK_JSON).read_text("utf-8"))
+    except (OSError, ValueError):
+        task = None
+    if isinstance(task, dict) and "raven" in task:
+        return task
+    foreign = [name for name in PARTS if os.path.lexists(output / name)]
+    if foreign and not (output / STATE).exists():
+        raise UsageError(f"{output} holds {foreign[0]}, which Raven has not made; name another folder")
+    return None
+
+
 def finished(output: Path, source: Path, profile: str) -> Finished | None:
     """The film, if this very source lies encoded in `output`. Raises UsageError if another one does."""
-    file = output / names.TASK_JSON
-    if not file.exists() or (output / STATE).exists():
+    task = film_in(output)
+    if task is None or (output / STATE).exists():
         return None
-    task = json.loads(file.read_text("utf-8"))
     try:
         size: int | None = source.stat().st_size
     except OSError:
@@ -80,14 +96,16 @@ def finished(output: Path, source: Path, profile: str) -> Finished | None:
 class LocalFarm:
     """One film on its way into one folder."""
 
-    def __init__(self, settings: Settings, source: Path, output: Path, profile: str, workers: int) -> None:
+    def __init__(
+        self, settings: Settings, source: Path, output: Path, profile: str, workers: int, *, anew: bool = False
+    ) -> None:
         self._state = output / STATE
-        self._source, self._output, self._profile = source, output, profile
+        self._source, self._output, self._profile, self._anew = source, output, profile, anew
         self._settings = settings.model_copy(
             update={
-                "database": f"sqlite://{(self._state / 'raven.db').absolute()}",
+                "database": f"sqlite://{quote(str(self._state.absolute()))}/raven.db",
                 "broker": "local:",
-                "storage": f"file://{(self._state / 'objects').absolute()}",
+                "storage": f"file://{quote(str(self._state.absolute()))}/objects",
                 "sources": "/",
                 "temporary": (self._state / "tmp").absolute(),
                 "slots": workers,
@@ -104,9 +122,10 @@ class LocalFarm:
     @contextmanager
     def running(self) -> Iterator[None]:
         """The farm at work; when this ends it has stopped, and a film that is not done can be resumed."""
+        ffmpeg_path(self._settings)  # a setting that cannot be used shows before anything is made
+        film_in(self._output)
         created = not self._output.exists()
-        (self._state / "objects").mkdir(parents=True, exist_ok=True)
-        with (self._state / "lock").open("w") as lock:
+        with self._lock_file() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -121,6 +140,13 @@ class LocalFarm:
                     thread.join()
                 self._tidy(created)
 
+    def _lock_file(self) -> IO[str]:
+        try:
+            (self._state / "objects").mkdir(parents=True, exist_ok=True)
+            return (self._state / "lock").open("w")
+        except OSError as error:
+            raise UsageError(f"the folder {self._output} cannot be written: {error.strerror}") from error
+
     def _begin(self) -> None:
         """A fresh state, or the one of this very source and profile."""
         (self._state / "created").touch()
@@ -132,7 +158,8 @@ class LocalFarm:
             script((resources.files("raven") / "db.sql").read_text("utf-8"))
         mark = self._fingerprint()
         rows = database.query("SELECT reference, status FROM tasks WHERE id = ?", (TASK,))
-        if rows and (rows[0]["reference"] != mark or rows[0]["status"] == "failed"):
+        if rows and (self._anew or rows[0]["reference"] != mark or rows[0]["status"] == "failed"):
+            self._cleared.unlink(missing_ok=True)
             database.execute("DELETE FROM jobs")
             database.execute("DELETE FROM tasks")
             shutil.rmtree(self._state / "objects")
@@ -211,15 +238,20 @@ class LocalFarm:
         snapshot = self.snapshot()
         if snapshot.status != "done":
             raise TaskError(snapshot.message or f"the film is {snapshot.status}")
+        if not self._cleared.exists():  # else a move that was interrupted goes on
+            for name in reversed(PARTS):
+                _remove(self._output / name)
+            self._cleared.touch()
         made = self._state / "objects" / names.out_prefix(TASK)
-        entry_points = (names.TASK_JSON, names.MPD, names.MULTIVARIANT)
-        order = sorted(made.iterdir(), key=lambda p: entry_points.index(p.name) if p.name in entry_points else -1)
-        for path in order:
-            target = self._output / path.name
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            path.replace(target)
+        for name in PARTS:
+            if (made / name).exists():
+                (made / name).replace(self._output / name)
         return Finished(self._output, json.loads((self._output / names.TASK_JSON).read_text("utf-8")))
+
+    @property
+    def _cleared(self) -> Path:
+        """Is there once the film that was there before is gone."""
+        return self._state / "cleared"
 
     def _tidy(self, created: bool) -> None:
         """Nothing is left of a film that is done or that cannot be done."""
@@ -228,6 +260,13 @@ class LocalFarm:
         shutil.rmtree(self._state)
         if created and not any(self._output.iterdir()):
             self._output.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def known_profile(settings: Settings, name: str) -> Profile:

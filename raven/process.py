@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -100,8 +101,9 @@ class Child:
 
     def _drain(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - asked for in __init__
-        for line in self._process.stderr:
-            self._tail.append(line.decode("utf-8", "replace").rstrip())
+        with self._process.stderr as lines:
+            for line in lines:
+                self._tail.append(line.decode("utf-8", "replace").rstrip())
 
     def stop(self) -> None:
         """TERM to the group, KILL if that does not help. Safe to call from another thread, and twice."""
@@ -125,7 +127,8 @@ class Child:
         self._signal(signal.SIGKILL)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+                    pipe.close()
         return status
 
 

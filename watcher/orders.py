@@ -14,7 +14,7 @@ from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob
 from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TrackSegments, Value
 from raven.profile import Profile
 from watcher.plan import PURGE_ALL
-from watcher.rows import JobRow, TaskRow
+from watcher.rows import JobRow, TaskRow, TaskState
 
 MAX_PRIORITY = 100
 
@@ -35,6 +35,8 @@ def task_profile(task: TaskRow, profiles: Mapping[str, Profile]) -> Profile:
         raise OptionInvalid(f"profile: there is no {task.profile!r}; known are {', '.join(sorted(profiles))}")
     if not -MAX_PRIORITY <= task.priority <= MAX_PRIORITY:
         raise OptionInvalid(f"priority: {task.priority} is not between -{MAX_PRIORITY} and {MAX_PRIORITY}")
+    if task.status not in set(TaskState):
+        raise OptionInvalid(f"status: there is no {task.status!r}; leave this column out, as Raven alone writes it")
     options = parse_options(task.options)
     if options.chunk_segments is not None:
         cutting = profile.cutting.model_copy(update={"chunk_segments": options.chunk_segments})

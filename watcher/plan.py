@@ -35,7 +35,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do now. `stop`: jobs that nodes have are to be stopped. `prune`, `forget`: rows of work, or all, can go."""
+    """What to do now. `stop`: jobs that nodes have must stop. `prune`, `forget`: rows of work, or all, can go."""
 
     status: TaskState | None = None
     new_jobs: tuple[NewJob, ...] = ()

@@ -11,7 +11,7 @@ import structlog
 from raven import messages, names
 from raven.config import Settings
 from raven.errors import OptionInvalid, Unavailable
-from raven.messages import Alive, BadMessage, CancelJob, CancelTask, JobReport
+from raven.messages import Alive, BadMessage, CancelJob, CancelTask, JobReport, Progress, Started
 from raven.model import PrepareResult, SourceFacts
 from raven.ports import Broker, Database, Delivery
 from raven.profile import Profile
@@ -52,6 +52,7 @@ class Watcher:
         self._looked = self._cared = float("-inf")
         self._greeted = False
         self._stopping: set[int] = set()
+        self._strays: list[CancelJob] = []
         self._held: list[Delivery] = []  # taken, but not in the database yet
 
     def turn(self) -> None:
@@ -101,10 +102,17 @@ class Watcher:
         row = self._store.job(report.job)
         if row is None or row.task_id != report.task:
             log.info("late report", task=report.task, job=report.job, report=report.type)
+            self._call_off(report)
             return set()
         reference = self._store.reference(row.task_id) if row.kind == "encode" and report.type == "done" else None
-        self._apply(row, on_report(row, report, reference, self._clock(), self._limits), report)
+        if not self._apply(row, on_report(row, report, reference, self._clock(), self._limits), report):
+            self._call_off(report)
         return {row.task_id}
+
+    def _call_off(self, report: JobReport) -> None:
+        """Notes a node that works on a job that is not its own any more: it was cut off when the cancel was said."""
+        if isinstance(report, Started | Progress):
+            self._strays.append(CancelJob(job=report.job, below=report.attempt + 1))
 
     def _apply(self, row: JobRow, transition: Transition, report: JobReport | None = None) -> bool:
         """Applies a transition and writes its line of history; a late one is noted and dropped."""
@@ -210,12 +218,13 @@ class Watcher:
         return {row.task_id for row in lapsed}
 
     def _stop_running(self) -> None:
-        """Said again each turn until the jobs have stopped: a broadcast may be lost."""
-        for task in self._stopping:
+        """Said again each turn until the jobs have stopped, or at each of their reports: a broadcast may be lost."""
+        strays, self._strays = self._strays, []
+        for control in [*(CancelTask(task=task) for task in self._stopping), *strays]:
             try:
-                self._broker.broadcast(messages.encode(CancelTask(task=task)))
+                self._broker.broadcast(messages.encode(control))
             except Unavailable as error:
-                log.warning("cancel not sent yet", task=task, fault=str(error))
+                log.warning("cancel not sent yet", **control.model_dump(), fault=str(error))
 
 
 def progress(state: PrepareResult, rows: list[JobRow], profile: Profile) -> float:

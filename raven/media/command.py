@@ -166,7 +166,7 @@ def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> 
     for i, rendition in reversed(list(enumerate(order.renditions))):
         command += ["-map", f"[out{i}]", *_rung_output(rendition, order), f"{folder}/{rendition.name}.mp4"]
     if order.thumbs:
-        command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder}/%06d.jpg"]
+        command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder.replace('%', '%%')}/%06d.jpg"]
     return command
 
 

@@ -63,7 +63,7 @@ def thumbs_in(grid: Grid, thumbs: Thumbs | None, span: Span) -> dict[int, int]:
     """Number of each thumbnail in `span`, by its frame: number k shows the frame at `k * every_seconds`."""
     if thumbs is None:
         return {}
-    step = thumbs.every_seconds * grid.rate
+    step = max(Fraction(1), thumbs.every_seconds * grid.rate)  # no two show one frame, or numbers would be missing
     number = max(0, int(span.first / step) - 1)
     found: dict[int, int] = {}
     while (frame := round_nearest(number * step)) < span.last:
