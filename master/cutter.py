@@ -64,8 +64,9 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
             cutter.feed(packet)
         else:
             copies[packet.stream_index].feed(packet)
-    if cutter is not None:
-        state = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
+    end = state
+    if cutter is not None:  # not told before all is complete: until then the last chunk would be taken for a whole one
+        end = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
     audio = []
     samples: dict[str, int] = {}
     for track in facts.audio:
@@ -75,7 +76,7 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
             audio.append(track)
             samples[track.name] = int(copy.length * order.sample_rate)
             hand_over(Event(state=state, key=copy.path.name, file=str(copy.path)))
-    return state.model_copy(
+    return end.model_copy(
         update={"facts": facts.model_copy(update={"audio": tuple(audio)}), "samples": samples, "complete": True}
     )
 

@@ -15,6 +15,9 @@ from watcher.transitions import cancelled
 PURGE_TEMPORARY, PURGE_ALL = 0, 1
 """Positions of the two purge jobs: chunk objects once a task is done; everything once it failed or was deleted."""
 
+UNTAKEN_MS = 10_000
+"""A queued job of an ended task that no node has taken for so long is given up."""
+
 
 @dataclass(frozen=True)
 class NewJob:
@@ -131,11 +134,16 @@ def _open(rows: Iterable[JobRow]) -> list[JobRow]:
 def _wind_down(jobs: _Jobs, position: int, now: int) -> Plan:
     """A purge begins only when nobody can store anything any more: jobs that nodes have, or may take, have ended.
 
-    A queued job is one that a node may take: its message cannot be called back, only stopped once it has started.
+    A queued job is one that a node may take, then it is stopped. One that nobody takes, as no node is there, does not
+    hold up the purge for ever: whoever takes it later is called off at its first report.
     """
     still = _open(jobs.work())
-    handed_out = [row for row in still if row.state != JobState.WAITING]
-    idle = tuple(cancelled(row, now) for row in still if row.state == JobState.WAITING)
-    if handed_out or idle:
-        return Plan(transitions=idle, stop=bool(handed_out))
+    held = [row for row in still if row.state != JobState.WAITING and not _untaken(row, now)]
+    idle = tuple(cancelled(row, now) for row in still if row not in held)
+    if held or idle:
+        return Plan(transitions=idle, stop=bool(held))
     return Plan(new_jobs=jobs.missing([NewJob("purge", position)]))
+
+
+def _untaken(row: JobRow, now: int) -> bool:
+    return row.state == JobState.QUEUED and now - row.changed_at > UNTAKEN_MS
