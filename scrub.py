@@ -8,6 +8,7 @@ watcher does. Never touched: outputs of tasks that are done, anything of a task 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from raven.ports import Database, Storage
 from raven.wiring import open_database, open_storage
 
 ENDED = ("done", "failed")
+_KEY = re.compile(r"(tmp|out)/([1-9][0-9]{0,18})/")
 FOLDER_SECONDS = 24 * 3600  # a temporary folder this old belongs to no running job
 log = structlog.get_logger()
 
@@ -42,8 +44,8 @@ class Waste:
 
 def task_of(key: str) -> tuple[str, int] | None:
     """Tree (tmp or out) and task of a storage key; None for a key that is not Raven's."""
-    parts = key.split("/", 2)
-    return (parts[0], int(parts[1])) if len(parts) == 3 and parts[0] in ("tmp", "out") and parts[1].isdigit() else None
+    found = _KEY.match(key)
+    return (found[1], int(found[2])) if found else None
 
 
 def judge(tree: str, status: str | None) -> str | None:
@@ -88,7 +90,7 @@ def _verdict(database: Database, tree: str, task: int | None, objects: int, size
 def old_folders(root: Path, now: float) -> Iterator[Path]:
     """Temporary folders of jobs that were killed."""
     for folder in root.glob("raven-*-*-*"):
-        if folder.is_dir() and now - folder.stat().st_mtime > FOLDER_SECONDS:
+        if folder.is_dir() and not folder.is_symlink() and now - folder.stat().st_mtime > FOLDER_SECONDS:
             yield folder
 
 

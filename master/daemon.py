@@ -28,6 +28,9 @@ def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
 def run(settings: Settings, signals: Signals) -> None:
     if not settings.sources:
         raise ConfigError("sources: set RAVEN_SOURCES to the folders that sources may lie in, by commas")
+    for root in settings.sources.split(","):
+        if not root.strip().startswith("/") and "://" not in root:
+            raise ConfigError(f"sources: {root.strip() or 'an empty one'} is not the absolute path of a folder")
     broker, storage = open_broker(settings), open_storage(settings)
     serve(build_agent(settings, broker, storage), signals)
     broker.close()

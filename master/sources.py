@@ -15,7 +15,7 @@ def resolve(source: str, roots: str | None) -> str:
 
     Raises SourceRefused when it lies outside, SourceUnreadable when there is nothing to read.
     """
-    if not source or "\0" in source:
+    if not source:
         raise SourceRefused("source: the column is empty; write the path of a file")
     path = Path(os.path.realpath(_path(source)))
     folders = [root.strip() for root in (roots or "").split(",") if root.strip().startswith("/")]
@@ -29,13 +29,23 @@ def resolve(source: str, roots: str | None) -> str:
 
 
 def _path(source: str) -> str:
-    parts = urlsplit(source)
+    path = source if source.startswith("/") else _path_of_url(source)
+    if not path.startswith("/"):
+        raise SourceRefused(f"the source {source} is not an absolute path")
+    if "\0" in path:
+        raise SourceRefused("the source has a zero byte, which no path can have")
+    return path
+
+
+def _path_of_url(source: str) -> str:
+    try:
+        parts = urlsplit(source)
+    except ValueError as error:
+        raise SourceRefused(f"the source {source} is neither a path nor a URL: {error}") from error
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return unquote(parts.path)
     if "://" in source:
         raise SourceRefused(f"sources of kind {parts.scheme}:// are not read; copy it to a file under an allowed root")
-    if not source.startswith("/"):
-        raise SourceRefused(f"the source {source} is not an absolute path")
     return source
 
 

@@ -9,20 +9,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError
 
 from raven.errors import ConfigError
 
 
 class Settings(BaseModel):
-    """Every field can be set in the TOML file by its name, and as RAVEN_ and its name in the environment."""
+    """Every field can be set in the TOML file by its name, and as RAVEN_ and its name in the environment.
+
+    URLs that may hold a password are left out when settings are printed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database: str | None = Field(default=None, description="mysql://user:password@host:3306/raven. Watcher only.")
-    broker: str = Field(default="local:", description="amqp://user:password@host:5672/, several hosts by commas.")
+    database: str | None = Field(
+        default=None, repr=False, description="mysql://user:password@host:3306/raven. Watcher only."
+    )
+    broker: str = Field(
+        default="local:", repr=False, description="amqp://user:password@host:5672/, several hosts by commas."
+    )
     storage: str | None = Field(
-        default=None, description="s3://bucket/prefix?endpoint=https://host, or file:///folder on CephFS or NFS."
+        default=None,
+        repr=False,
+        description="s3://bucket/prefix?endpoint=https://host, or file:///folder on CephFS or NFS.",
     )
     public_url: str | None = Field(
         default=None, description="Where clients find the storage's objects; the default is the storage's own URL."
@@ -31,8 +40,12 @@ class Settings(BaseModel):
         default=None, description="Roots of sources, by commas: /srv/in,/mnt/nas. Master only; none is refused."
     )
     ffmpeg: str | None = Field(default=None, description="Path of an ffmpeg; the default is the one of imageio-ffmpeg.")
-    profiles: Path | None = Field(default=None, description="Folder of profile files (TOML) beside the shipped ones.")
-    temporary: Path | None = Field(default=None, description="Folder for files in the making; default is the system's.")
+    profiles: DirectoryPath | None = Field(
+        default=None, description="Folder of profile files (TOML) beside the shipped ones."
+    )
+    temporary: DirectoryPath | None = Field(
+        default=None, description="Folder for files in the making; default is the system's."
+    )
     node: str = Field(
         default_factory=socket.gethostname, min_length=1, max_length=255, description="Name in reports and logs."
     )

@@ -16,7 +16,7 @@ import structlog
 from raven import __version__
 from raven.agent import Agent
 from raven.config import Settings, load_settings
-from raven.errors import UsageError
+from raven.errors import ConfigError, UsageError
 from raven.log import configure
 
 log = structlog.get_logger()
@@ -61,6 +61,10 @@ def daemon_command(role: str, what: str, run: Callable[[Settings, Signals], None
     def command(config: Path | None) -> None:
         try:
             settings = load_settings(os.environ, config)
+            if settings.broker == "local:":
+                raise ConfigError(
+                    "broker: set RAVEN_BROKER to amqp://user:password@host:5672/; `local:` is one process"
+                )
             configure(settings, role)
             signals = Signals()
             log.info("started", version=__version__)

@@ -80,9 +80,12 @@ def _syslog(where: str, role: str, shared: list[structlog.typing.Processor]) -> 
         if not host or not port.isdigit():
             raise ConfigError("syslog: write /dev/log or host:port")
         address = (host, int(port))
-    elif not Path(where).exists():
+    elif not Path(where).is_socket():
         raise ConfigError(f"syslog: there is no socket {where}; is a syslog daemon running here?")
-    handler = logging.handlers.SysLogHandler(address, facility=logging.handlers.SysLogHandler.LOG_LOCAL7)
+    try:
+        handler = logging.handlers.SysLogHandler(address, facility=logging.handlers.SysLogHandler.LOG_LOCAL7)
+    except OSError as error:
+        raise ConfigError(f"syslog: {where}: {error.strerror}") from error
     handler.append_nul = False  # rsyslog would show it as #000
     handler.ident = f"raven-{role}[{os.getpid()}]: "  # else the first word of the message becomes the tag
     handler.setFormatter(_formatter(shared, structlog.processors.JSONRenderer()))

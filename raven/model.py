@@ -5,14 +5,18 @@ Sizes are pixels, times seconds unless a name says otherwise; exact times are fr
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+_EXACT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40}|/0*[1-9][0-9]{0,39})?")
+"""No exponent, no zero below the line: Fraction takes the one at any size and breaks on the other."""
+
 
 def _fraction(value: Any) -> Fraction:
-    if isinstance(value, str | int | Fraction):
+    if isinstance(value, int | Fraction) or (isinstance(value, str) and _EXACT.fullmatch(value)):
         return Fraction(value)
     raise ValueError("an exact time or rate is an integer or a string such as 24000/1001")
 

@@ -141,14 +141,19 @@ def run(command: Sequence[str], stop: StopSignal, on_progress: Callable[[dict[st
     child = Child(command)
     watcher = threading.Thread(target=_stop_when_told, args=(child, stop), name="stop", daemon=True)
     watcher.start()
-    block: dict[str, str] = {}
-    for line in child.stdout:
-        key, _, value = line.decode("utf-8", "replace").strip().partition("=")
-        block[key] = value
-        if key == "progress" and on_progress is not None:
-            on_progress(block)
-            block = {}
-    status = child.wait()
+    try:
+        block: dict[str, str] = {}
+        for line in child.stdout:
+            key, _, value = line.decode("utf-8", "replace").strip().partition("=")
+            block[key] = value
+            if key == "progress" and on_progress is not None:
+                on_progress(block)
+                block = {}
+    except BaseException:
+        child.stop()
+        raise
+    finally:
+        status = child.wait()
     stop.check()
     if status != 0:
         raise ProcessFailed(f"{os.path.basename(command[0])} {_ending(status)}: {child.stderr_tail[-2000:]}")  # noqa: PTH119

@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from raven.errors import OptionInvalid
+from raven.errors import ConfigError
 from raven.media.grid import Grid
 from raven.model import AudioRendition, Rational
 
@@ -62,6 +62,15 @@ class VideoProfile(_Table):
     """More x264 parameters, `name = "value"`."""
     rungs: tuple[Rung, ...] = Field(min_length=1)
 
+    @field_validator("rungs")
+    @classmethod
+    def _names_differ(cls, rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
+        """A rung's name is its folder."""
+        twice = {rung.name for rung in rungs if [other.name for other in rungs].count(rung.name) > 1}
+        if twice:
+            raise ValueError(f"two rungs are named {', '.join(sorted(twice))}")
+        return rungs
+
 
 class Thumbs(_Table):
     every_seconds: Rational = Field(default=Fraction(10), gt=0)
@@ -81,25 +90,32 @@ class Profile(_Table):
 def parse_profile(text: str, where: str) -> Profile:
     """A profile from TOML text; `where` names it in the error.
 
-    Raises OptionInvalid with every wrong field.
+    Raises ConfigError with every wrong field.
     """
     try:
         return Profile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise OptionInvalid(f"profile {where} is not TOML: {error}") from error
+        raise ConfigError(f"profile {where} is not TOML: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise OptionInvalid(f"profile {where} cannot be used: {faults}") from error
+        raise ConfigError(f"profile {where} cannot be used: {faults}") from error
 
 
 def load_profiles(extra: Path | None = None) -> Mapping[str, Profile]:
     """The shipped profiles by name, and those of the folder `extra`, which win.
 
-    Raises OptionInvalid when a file is not a profile.
+    Raises ConfigError when a file is not a profile.
     """
     shipped = resources.files("raven") / "profiles"
     files = [(f.name, f.read_text("utf-8")) for f in shipped.iterdir() if f.name.endswith(".toml")]
     if extra is not None:
-        files += [(str(f), f.read_text("utf-8")) for f in sorted(extra.glob("*.toml"))]
+        files += [(str(f), _read(f)) for f in sorted(extra.glob("*.toml"))]
     profiles = (parse_profile(text, name) for name, text in files)
     return {profile.name: profile for profile in profiles}
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"profile {file} cannot be read: {error}") from error

@@ -17,10 +17,15 @@ def _file(url: str, setting: str) -> Path:
     return Path(unquote(parts.path))
 
 
+def _scheme(url: str) -> str:
+    """What stands before the colon; the rest is for the adapter to judge."""
+    return url.partition(":")[0]
+
+
 def open_database(settings: Settings) -> Database:
     """By `settings.database`. Raises ConfigError."""
     url = settings.database or ""
-    match urlsplit(url).scheme:
+    match _scheme(url):
         case "mysql":
             from raven.adapters.mariadb import MariaDatabase  # noqa: PLC0415 - only what the URLs ask for is loaded
 
@@ -34,7 +39,7 @@ def open_database(settings: Settings) -> Database:
 
 def open_broker(settings: Settings) -> Broker:
     """By `settings.broker`. Raises ConfigError."""
-    match urlsplit(settings.broker).scheme:
+    match _scheme(settings.broker):
         case "amqp" | "amqps":
             from raven.adapters.rabbitmq import RabbitBroker  # noqa: PLC0415
 
@@ -49,7 +54,7 @@ def open_broker(settings: Settings) -> Broker:
 def open_storage(settings: Settings) -> Storage:
     """By `settings.storage`. Raises ConfigError."""
     url = settings.storage or ""
-    match urlsplit(url).scheme:
+    match _scheme(url):
         case "s3":
             from raven.adapters.s3 import S3Storage  # noqa: PLC0415
 

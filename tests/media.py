@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -42,28 +43,18 @@ def generate_clip(
 
     `options` are more output options of ffmpeg, such as metadata.
     """
-    seconds = f"{frames}/({rate})"
-    sound = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", _decimal(frames, rate)] if audio else []
+    seconds = f"{float(frames / Fraction(rate)):.6f}"
+    sound = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", seconds] if audio else []
     run_ffmpeg(
         [
-            "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={_ceiling(frames, rate)}",
+            "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}",
             *sound,
             "-frames:v", str(frames),
             "-c:v", "libx264", "-preset", "ultrafast", "-g", str(gop), "-pix_fmt", "yuv420p",
-            "-metadata", f"comment={seconds} s",
             *options, str(target),
         ]
     )  # fmt: skip
     return target
-
-
-def _decimal(frames: int, rate: str) -> str:
-    numerator, _, denominator = rate.partition("/")
-    return f"{frames * int(denominator or 1) / int(numerator):.6f}"
-
-
-def _ceiling(frames: int, rate: str) -> int:
-    return int(float(_decimal(frames, rate))) + 1
 
 
 def count_frames(program: str, manifest: Path) -> list[int]:
@@ -71,9 +62,7 @@ def count_frames(program: str, manifest: Path) -> list[int]:
 
     Any complaint of the decoder is an error: a seam between chunks must not even cause a warning.
     """
-    text = run_ffmpeg(
-        ["-i", str(manifest), "-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-"], program
-    )
+    text = run_ffmpeg(["-i", str(manifest), "-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-"], program)
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     counted = Counter(int(line.split(",", 1)[0]) for line in lines)
     return [counted[stream] for stream in sorted(counted)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raven.messages import RESULTS, BadMessage, Done, Failed, JobReport, Progress, Started
-from raven.model import EncodeResult, Value
+from raven.model import EncodeResult, PrepareResult, Value
 from watcher.rows import OPEN, JobRow, JobState, Transition
 
 BACK_OFF_MS = (1_000, 5_000, 15_000, 60_000)
@@ -32,13 +32,21 @@ def on_report(row: JobRow, report: JobReport, reference: EncodeResult | None, no
             return _alive(row, report, now, limits, {"done": 0, "speed": 0.0}, "started")
         case Progress():
             values: dict[str, object] = {"done": report.done, "speed": report.speed}
-            if report.so_far is not None and row.kind == "prepare":
+            if report.so_far is not None and row.kind == "prepare" and _is_news(report.so_far, row.result):
                 values["result"] = report.so_far.model_dump_json()
             return _alive(row, report, now, limits, values, "progress")
         case Done():
             return _on_done(row, report, reference, now, limits)
         case Failed():
             return _on_failed(row, report, now, limits)
+
+
+def _is_news(so_far: PrepareResult, known: str | None) -> bool:
+    """Whether more is cut than is known. A second attempt begins anew, but what the first one found still holds."""
+    if known is None:
+        return True
+    before = PrepareResult.model_validate_json(known)
+    return (so_far.complete, so_far.chunks, so_far.frames) > (before.complete, before.chunks, before.frames)
 
 
 def _alive(
@@ -88,8 +96,8 @@ def _on_failed(row: JobRow, report: Failed, now: int, limits: Limits) -> Transit
     if report.cancelled:
         return again(row, now, report.attempt, "stopped", delay=0)
     failures, fault = row.failures + 1, report.message[:MESSAGE_LENGTH]
-    exhausted = failures >= limits.attempts and row.kind != "purge"  # cleaning up is never given up
-    if report.permanent or exhausted:
+    hopeless = report.permanent or failures >= limits.attempts
+    if hopeless and row.kind != "purge":  # cleaning up is never given up
         message = fault if report.permanent else f"{fault} (after {failures} attempts)"
         values = {"state": JobState.FAILED, "changed_at": now, "failures": failures, "message": message}
         return Transition(row.id, OPEN, report.attempt, {**values, "node": report.node}, "failed")

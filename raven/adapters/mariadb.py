@@ -8,12 +8,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pymysql
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, ER
 from pymysql.cursors import DictCursor
 
 from raven.errors import ConfigError, Unavailable
 from raven.ports import Row
 
+FORM = "write it as mysql://user:password@host:3306/name"
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30  # a hung connection must not stop the watcher for ever
 
@@ -22,13 +23,16 @@ class MariaDatabase:
     """One connection, opened when it is first needed and again after it broke; for one thread at a time."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        name = parts.path.lstrip("/")
+        try:
+            parts = urlsplit(url)
+            name, port = parts.path.lstrip("/"), parts.port or 3306
+        except ValueError as error:
+            raise ConfigError(f"database: {error}; {FORM}") from error
         if not parts.hostname or not name:
-            raise ConfigError("database: write it as mysql://user:password@host:3306/name")
+            raise ConfigError(f"database: {FORM}")
         self._where: dict[str, Any] = {
             "host": parts.hostname,
-            "port": parts.port or 3306,
+            "port": port,
             "user": unquote(parts.username or ""),
             "password": unquote(parts.password or ""),
             "database": name,
@@ -66,6 +70,10 @@ class MariaDatabase:
         try:
             with self._connected().cursor() as cursor:
                 yield cursor
+        except pymysql.ProgrammingError as error:
+            if error.args[0] == ER.NO_SUCH_TABLE:
+                raise ConfigError(f"database: {error.args[1]}; load db.sql into it") from error
+            raise
         except (pymysql.OperationalError, pymysql.InterfaceError, pymysql.InternalError) as error:
             self._drop()
             raise Unavailable(f"MariaDB: {error.args[-1] if error.args else error}") from error

@@ -23,9 +23,11 @@ from raven import names
 from raven.errors import ConfigError, Unavailable
 from raven.ports import Consumer
 
+FORM = "write it as amqp://user:password@host:5672/ (or amqps://)"
 HEARTBEAT = 15  # s; below 5 gives false alarms, and a dead peer is noticed within two of them
 ANSWER = 20.0  # s that a caller waits for the broker before it hears Unavailable
 RECONNECT = 1.0  # s between attempts to connect
+QUORUM = {"x-queue-type": "quorum"}  # survives a node of the broker
 IDLE = 1  # s that the connection thread sleeps at most between looks at its consumers
 
 log = structlog.get_logger()
@@ -36,11 +38,14 @@ def _parameters(url: str) -> list[pika.URLParameters]:
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     if parts.scheme not in ("amqp", "amqps") or not hosts:
-        raise ConfigError("broker: write it as amqp://user:password@host:5672/ (or amqps://)")
+        raise ConfigError(f"broker: {FORM}")
     found = []
     for host in hosts.split(","):
         netloc = f"{login}@{host}" if login else host
-        parameters = pika.URLParameters(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")))
+        try:
+            parameters = pika.URLParameters(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")))
+        except ValueError as error:
+            raise ConfigError(f"broker: {host}: {error}; {FORM}") from error
         parameters.heartbeat = HEARTBEAT
         parameters.blocked_connection_timeout = 60
         parameters.socket_timeout = parameters.stack_timeout = 10
@@ -252,13 +257,9 @@ class RabbitBroker:
         self._channel.confirm_delivery()
         self._channel.exchange_declare(names.CONTROL, ExchangeType.fanout, durable=True)  # type: ignore[arg-type]  # the stub lags
         for name in names.QUEUES:
-            self._channel.queue_declare(names.dead_letters(name), durable=True, arguments={"x-queue-type": "quorum"})
-            arguments = {
-                "x-queue-type": "quorum",  # survives a node of the broker
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": names.dead_letters(name),
-            }
-            self._channel.queue_declare(name, durable=True, arguments=arguments)
+            self._channel.queue_declare(names.dead_letters(name), durable=True, arguments=QUORUM)
+            dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": names.dead_letters(name)}
+            self._channel.queue_declare(name, durable=True, arguments=QUORUM | dead)
         self._since = time.monotonic()
         log.info("broker connected")
 

@@ -41,21 +41,24 @@ class S3Storage:
         self._prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
         self._endpoint = query.get("endpoint")
         self._public_url = public_url.rstrip("/") if public_url else None
-        self._client: S3Client = boto3.client(
-            "s3",
-            endpoint_url=self._endpoint,
-            region_name=query.get("region", "us-east-1"),
-            config=Config(
-                # with the defaults RGW 16 refuses every PUT over TLS (aws-chunked trailers)
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                max_pool_connections=CONNECTIONS,
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"mode": "standard", "max_attempts": 4},
-                s3={"addressing_style": "path"},  # works with and without wildcard DNS
-            ),
-        )
+        try:
+            self._client: S3Client = boto3.client(
+                "s3",
+                endpoint_url=self._endpoint,
+                region_name=query.get("region", "us-east-1"),
+                config=Config(
+                    # with the defaults RGW 16 refuses every PUT over TLS (aws-chunked trailers)
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    max_pool_connections=CONNECTIONS,
+                    connect_timeout=5,
+                    read_timeout=60,
+                    retries={"mode": "standard", "max_attempts": 4},
+                    s3={"addressing_style": "path"},  # works with and without wildcard DNS
+                ),
+            )
+        except ValueError as error:
+            raise ConfigError(f"storage: {error}; write endpoint=https://host") from error
 
     def put(self, key: str, content: bytes | Path) -> None:
         with self._errors(key):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from raven.errors import Unavailable
+from raven.errors import ConfigError, Unavailable
 from raven.ports import Row
 
 BUSY_SECONDS = 30  # another process may hold the file while it commits
@@ -34,6 +34,8 @@ class SqliteDatabase:
         try:
             return self._connection.execute(sql, parameters)
         except sqlite3.OperationalError as error:
+            if str(error).startswith("no such table"):
+                raise ConfigError(f"database: {error}; load db.sql into it") from error
             raise Unavailable(f"SQLite: {error}") from error
 
     @contextmanager

@@ -16,8 +16,10 @@ from raven.profile import Cutting
 def _clip(folder: Path, frames: int) -> Path:
     clip = folder / f"clip-{frames}.mkv"
     subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10", "-frames:v"]
-        + [str(frames), "-c:v", "libx264", "-preset", "ultrafast", "-g", "7", str(clip)],
+        [
+            *(imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10"),
+            *("-frames:v", str(frames), "-c:v", "libx264", "-preset", "ultrafast", "-g", "7", str(clip)),
+        ],
         check=True,
     )
     return clip

@@ -1,0 +1,392 @@
+"""A farm of values: the rows of one task, a broker that loses and doubles, nodes that die. No clock, no thread.
+
+It does with `plan`, `transitions` and `orders` what the watcher does with the database, and asserts on the way what
+must never happen. Who calls it decides the order of everything.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from raven.media.grid import AudioGrid
+from raven.media.ladder import choose_renditions
+from raven.media.presentation import check_audio, video_track
+from raven.messages import (
+    Alive,
+    AudioJob,
+    Done,
+    EncodeJob,
+    Failed,
+    JobReport,
+    PrepareJob,
+    Progress,
+    PublishJob,
+    PurgeJob,
+    Started,
+    encode,
+    read_job,
+    read_report,
+)
+from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult, SourceFacts, Value
+from raven.profile import Profile
+from tests.builders import audio_result, encode_result, init_segment, profile, task_row
+from watcher.orders import audio_samples, order, publish_order, purge_order
+from watcher.plan import NewJob, Plan, plan, plan_deleted, prepared
+from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
+from watcher.transitions import Limits, again, on_lapse, on_report, queued, unqueued
+
+LIMITS = Limits(lease_ms=30_000, attempts=4)
+LOST_MS = 20_000
+MAX_STEPS = 5  # as the watcher's: more plans in a row would be a circle
+TASK = 7
+
+Job = PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob
+
+
+@dataclass(frozen=True)
+class Film:
+    """A source as the cutter would find it."""
+
+    facts: SourceFacts
+    frames: int
+
+    def states(self, settings: Profile) -> Iterator[PrepareResult]:
+        """What the cutter tells, one after the other; the last one is complete."""
+        video = self.facts.video
+        samples = {track.name: 480_000 for track in self.facts.audio}
+        done = PrepareResult(facts=self.facts, samples=samples, complete=True)
+        if video is not None:
+            grid = settings.cutting.grid(video.rate)
+            for seen in range(0, self.frames, grid.segment):
+                yield PrepareResult(facts=self.facts, chunks=grid.whole_chunks(seen), frames=seen)
+            done = done.model_copy(update={"chunks": grid.chunk_count(self.frames), "frames": self.frames, "tail": 2})
+        else:
+            yield PrepareResult(facts=self.facts)
+        yield done
+
+
+@dataclass
+class Work:
+    """A job in the hands of a node."""
+
+    job: Job
+    node: str
+    cut: int = 0
+    """How many states of the cutter have been told."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.job.job, self.job.attempt
+
+
+@dataclass(frozen=True)
+class Letter:
+    """An order on its way. `ghost`: the broker has it but told the watcher that it has not."""
+
+    body: bytes
+    ghost: bool = False
+
+
+@dataclass
+class Farm:
+    """One task on its way through the farm."""
+
+    film: Film
+    profile: Profile = field(default_factory=profile)
+    now: int = 1_000_000
+    task: TaskRow | None = field(default_factory=lambda: task_row(id=TASK))
+    jobs: dict[int, JobRow] = field(default_factory=dict)
+    queue: list[Letter] = field(default_factory=list)
+    working: list[Work] = field(default_factory=list)
+    reports: list[bytes] = field(default_factory=list)
+    stopping: bool = False
+    forgotten: bool = False
+    may_fail: bool = False
+    """A permanent failure, foreign builds or too many attempts: only then may the task end failed."""
+    accepted: list[tuple[int, int]] = field(default_factory=list)
+    """Job and attempt of every result that was taken."""
+    fenced: set[tuple[int, int]] = field(default_factory=set)
+    ghosts: set[tuple[int, int]] = field(default_factory=set)
+    made: dict[tuple[int, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Every result that a node has made, by job and attempt, as JSON."""
+    serial: int = 100
+    """Number of the newest job."""
+
+    # the watcher
+
+    def advance(self) -> None:
+        """Plans until nothing more is to do now."""
+        for _ in range(MAX_STEPS):
+            if not self._step():
+                return
+        raise AssertionError("the plan goes in circles")
+
+    def _step(self) -> bool:
+        self.stopping = False
+        if self.task is None:
+            return self._carry_out(plan_deleted(self.jobs.values(), self.now))
+        step = plan(self.task, self.jobs.values(), self.now)
+        go_on = self._carry_out(step)
+        if step.status is not None and self.task.status not in ENDED:
+            self.task = replace(self.task, status=step.status)
+        if step.ending is not None:
+            self._end(step)
+            return True
+        return go_on
+
+    def _carry_out(self, step: Plan) -> bool:
+        for new in step.new_jobs:
+            self._add(new)
+        for transition in step.transitions:
+            assert self.apply(transition), "a plan's own transition is never late"
+        self.stopping = step.stop
+        if step.prune:
+            assert not any(row.state in OPEN for row in self.jobs.values())
+            self.jobs = {row.id: row for row in self.jobs.values() if row.kind == "purge"}
+        if step.forget:
+            self.jobs, self.forgotten = {}, True
+        return bool(step.transitions)
+
+    def _add(self, new: NewJob) -> None:
+        assert (new.kind, new.position) not in {(row.kind, row.position) for row in self.jobs.values()}
+        if new.kind == "purge":
+            self._nobody_works()
+        self.serial += 1
+        self.jobs[self.serial] = JobRow(id=self.serial, task_id=TASK, kind=new.kind, position=new.position)
+
+    def _nobody_works(self) -> None:
+        """When objects are removed, no node has a job of the task that was not taken from it before."""
+        for work in self.working:
+            assert work.key in self.fenced or work.key in self.ghosts, f"{work.job.kind} runs while purging begins"
+
+    def _end(self, step: Plan) -> None:
+        assert self.task is not None
+        assert step.ending is not None
+        if step.ending.published is not None:
+            wanted = {row.state for row in self.jobs.values() if row.kind != "purge"}
+            assert wanted == {JobState.DONE}, "a task is done when all its work is"
+        self.task = replace(self.task, status=TaskState.FAILED if step.ending.published is None else TaskState.DONE)
+
+    def apply(self, transition: Transition) -> bool:
+        """A guarded change of a row."""
+        row = self.jobs[transition.job]
+        after = transition.applied(row)
+        if after is None:
+            return False
+        assert row.attempt <= after.attempt <= row.attempt + 1
+        if after.attempt > row.attempt:
+            self.fenced.add((row.id, row.attempt))
+        if after.state == JobState.FAILED and after.failures >= LIMITS.attempts:
+            self.may_fail = True
+        self.jobs[row.id] = after
+        return True
+
+    def delete(self) -> None:
+        """The client deletes the row."""
+        self.task = None
+
+    def hand_out(self, fate: str = "sent") -> None:
+        """Every waiting job whose time has come goes to the broker, which may lose it or deny that it has it."""
+        for row in [row for row in self.jobs.values() if row.state == JobState.WAITING and row.not_before <= self.now]:
+            job = self._order(row)
+            if job is None:
+                continue
+            assert self.apply(queued(row, self.now))
+            if fate in ("sent", "denied"):
+                self.queue.append(Letter(encode(job), ghost=fate == "denied"))
+            if fate in ("refused", "denied"):
+                assert self.apply(unqueued(self.jobs[row.id], self.now))
+
+    def _order(self, row: JobRow) -> Value | None:
+        if row.kind == "purge":
+            return purge_order(TASK, row)
+        if self.task is None:
+            return None
+        state = next((prepared(job) for job in self.jobs.values() if job.kind == "prepare"), None)
+        if row.kind == "publish":
+            assert state is not None
+            return publish_order(self.task, row, state, sorted(self.jobs.values(), key=_place), self.profile)
+        return order(self.task, row, state, self.profile)
+
+    def deliver(self, body: bytes) -> None:
+        """A report arrives, whenever that is."""
+        report = read_report(body)
+        assert not isinstance(report, Alive)
+        row = self.jobs.get(report.job)
+        if row is None:
+            return
+        transition = on_report(row, report, self._reference(row), self.now, LIMITS)
+        if self.apply(transition) and transition.event == "done":
+            assert (row.id, report.attempt) not in self.fenced, "a result of a fenced attempt was taken"
+            self.accepted.append((row.id, report.attempt))
+
+    def _reference(self, row: JobRow) -> EncodeResult | None:
+        others = (r for r in self.jobs.values() if r.kind == row.kind == "encode" and r.state == JobState.DONE)
+        return next((EncodeResult.model_validate_json(r.result or "") for r in others), None)
+
+    def care(self) -> None:
+        """Lapsed leases and lost messages."""
+        for row in list(self.jobs.values()):
+            if row.state == JobState.RUNNING and row.lease_until < self.now:
+                assert self.apply(on_lapse(row, self.now, LIMITS))
+                self.fenced.add((row.id, row.attempt))  # also when it was the last attempt
+            if row.state == JobState.QUEUED and row.changed_at < self.now - LOST_MS and not self.queue:
+                assert self.apply(again(row, self.now, row.attempt, "lost", delay=0))
+
+    def restart_as_one_process(self) -> None:
+        """The embedded farm was killed: its queues and nodes are gone, its rows are released."""
+        self.queue, self.working, self.reports = [], [], []
+        for row in list(self.jobs.values()):
+            if row.state in (JobState.QUEUED, JobState.RUNNING):
+                assert self.apply(again(row, self.now, row.attempt, "released", delay=0))
+
+    # nodes
+
+    def take(self, at: int, node: str, *, leave_a_copy: bool = False) -> None:
+        """A node takes an order; the broker may hand it out a second time."""
+        letter = self.queue[at] if leave_a_copy else self.queue.pop(at)
+        job = read_job(letter.body)
+        if letter.ghost or leave_a_copy or any(work.key == (job.job, job.attempt) for work in self.working):
+            self.ghosts.add((job.job, job.attempt))  # the watcher cannot know of a second one
+        work = Work(job, node)
+        self.working.append(work)
+        self._say(Started(**_about(work)))
+
+    def go_on(self, at: int) -> None:
+        """A sign of life."""
+        work = self.working[at]
+        so_far = None
+        if isinstance(work.job, PrepareJob):
+            states = list(self.film.states(self.profile))
+            so_far = states[min(work.cut, len(states) - 1)]
+            work.cut += 1
+        self._say(Progress(**_about(work), done=work.cut, so_far=so_far))
+
+    def finish(self, at: int) -> None:
+        work = self.working.pop(at)
+        result = self._result(work)
+        self.made[work.key].add(result.model_dump_json())
+        self._say(Done(**_about(work), seconds=1.0, result=result.model_dump(mode="json")))
+
+    def fail(self, at: int, *, permanent: bool = False, stopped: bool = False) -> None:
+        work = self.working.pop(at)
+        self.may_fail |= permanent and work.job.kind != "purge"
+        self._say(Failed(**_about(work), message="broken", permanent=permanent, cancelled=stopped))
+
+    def hear_the_cancel(self) -> None:
+        """The broadcast that the watcher repeats while it waits for jobs to stop."""
+        for at in reversed(range(len(self.working))):
+            if self.stopping and self.working[at].job.kind != "purge":
+                self.fail(at, stopped=True)
+
+    def _say(self, report: JobReport) -> None:
+        self.reports.append(encode(report))
+
+    def _result(self, work: Work) -> Value:
+        """What a right node makes of its order; the token in it tells the attempts apart."""
+        job = work.job
+        if isinstance(job, PrepareJob):
+            *_, last = self.film.states(self.profile)
+            return last
+        if isinstance(job, EncodeJob):
+            return self._encoded(job, work.node)
+        if isinstance(job, AudioJob):
+            assert audio_samples(self._cut(), self.profile) == job.samples
+            return audio_result(job.samples, job.segment_seconds).model_copy(update={"bytes": job.attempt})
+        if isinstance(job, PublishJob):
+            return self._published(job)
+        return PurgeResult(objects=job.attempt)
+
+    def _cut(self) -> PrepareResult:
+        *_, last = self.film.states(self.profile)
+        return last
+
+    def _encoded(self, job: EncodeJob, node: str) -> EncodeResult:
+        grid = self.profile.cutting.grid(job.video.rate)
+        assert job.span == grid.chunk_span(job.index, self.film.frames), "an order names frames that its chunk has not"
+        assert job.tail == (2 if job.last == self.film.frames else 0)
+        build = "0d" * 32 if node == "odd" else "5e" * 32
+        self.may_fail |= node == "odd"
+        names = [r.name for r in job.renditions]
+        return encode_result(grid, job.span, names, init_sha256=build, bytes=job.attempt)
+
+    def _published(self, job: PublishJob) -> PublishResult:
+        """What the master checks before it writes a manifest: it raises if the law does not hold."""
+        video = self.film.facts.video
+        for r in job.renditions:
+            assert video is not None
+            grid = self.profile.cutting.grid(video.rate)
+            init = init_segment(grid.timescale)
+            track = video_track(r.name, job.video[r.name], grid, job.frames, (r.width, r.height), init)
+            spans = [part for chunk in grid.chunks(self.film.frames) for part in grid.segments(chunk)]
+            assert [s.duration for s in track.segments] == [Fraction(part.frames) / grid.rate for part in spans]
+        assert job.renditions == (choose_renditions(self.profile.video, video) if video else ())
+        assert set(job.audio) == {track.name for track in self.film.facts.audio}
+        for name, sound in job.audio.items():
+            check_audio(sound, AudioGrid(self.profile.audio.sample_rate, job.samples), name)
+        return PublishResult(url=f"https://cdn/{job.attempt}", bytes=job.frames)
+
+    # to the end
+
+    def finish_fairly(self, rounds: int = 60) -> None:
+        """From here on nothing is lost and nobody dies."""
+        for _ in range(rounds):
+            self.hear_the_cancel()
+            while self.working:
+                self.finish(0)
+            self._deliver_all()
+            self.advance()
+            self.care()
+            self.advance()
+            if self.at_rest():
+                return
+            self.hand_out()
+            while self.queue:
+                self.take(0, "n1")
+            self._deliver_all()
+            self.now += 61_000  # more than the longest back-off
+        raise AssertionError(f"still not at an end: {self.task} {list(self.jobs.values())}")
+
+    def _deliver_all(self) -> None:
+        reports, self.reports = self.reports, []
+        for body in reports:
+            self.deliver(body)
+
+    def at_rest(self) -> bool:
+        """Nothing is left to do: the task is forgotten, or ended and cleaned."""
+        if self.working or self.queue or self.reports:
+            return False
+        if self.task is None:
+            return self.forgotten
+        rows = [(row.kind, row.state) for row in self.jobs.values()]
+        return self.task.status in ENDED and bool(rows) and set(rows) == {("purge", JobState.DONE)}
+
+    def check(self) -> None:
+        """What must hold at every moment."""
+        assert len(self.accepted) == len({job for job, _ in self.accepted}), "a job has two accepted results"
+        for row in self.jobs.values():
+            if row.state == JobState.DONE:
+                assert (row.id, row.attempt) in self.accepted
+                assert row.result in self.made[row.id, row.attempt], "the result is not this attempt's"
+            if row.kind != "purge":
+                assert row.failures <= LIMITS.attempts
+        encodes = [EncodeResult.model_validate_json(r.result) for r in self.jobs.values() if _encoded(r) and r.result]
+        builds = {track.init_sha256 for result in encodes for track in result.renditions.values()}
+        assert len(builds) <= 1, "two builds in one film"
+        if self.task is not None and self.task.status == TaskState.FAILED:
+            assert self.may_fail, "the task failed although nothing was wrong with it"
+
+
+def _about(work: Work) -> dict[str, object]:
+    return {"task": TASK, "job": work.job.job, "attempt": work.job.attempt, "node": work.node}
+
+
+def _place(row: JobRow) -> tuple[str, int]:
+    return row.kind, row.position
+
+
+def _encoded(row: JobRow) -> bool:
+    return row.kind == "encode" and row.state == JobState.DONE

@@ -1,0 +1,169 @@
+"""The ffmpeg argument lists, whole: a flag that comes, goes or moves must be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raven.media.command import SHIFT, ChunkOrder, audio_command, encode_command, encode_graph
+from raven.media.grid import Grid, Span
+from raven.model import AudioRendition, Rendition, VideoFacts
+from tests.builders import cutting, rendition, video_facts
+
+FILM_RATE = Fraction(24000, 1001)
+FILM = Grid.of(FILM_RATE, Fraction(2), 3, 3)  # GOPs of 48, segments of 144, chunks of 432 frames
+HEAD = ["ff", "-hide_banner", "-nostdin", "-loglevel", "warning", "-progress", "pipe:1", "-nostats", "-y"]
+INPUT = ["-protocol_whitelist", "file,pipe", "-copyts", "-f", "nut", "-i"]
+MP4 = [
+    "-avoid_negative_ts", "disabled", "-write_btrt", "0", "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "mp4",
+]  # fmt: skip
+MOVFLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer"
+
+
+def chunk_order(
+    *,
+    grid: Grid = FILM,
+    span: Span | None = None,
+    tail: int = 0,
+    video: VideoFacts | None = None,
+    renditions: tuple[Rendition, ...] | None = None,
+    thumbs: Mapping[int, int] | None = None,
+) -> ChunkOrder:
+    return ChunkOrder(
+        grid=grid,
+        span=span or grid.chunk_span(0, None),
+        tail=tail,
+        video=video or video_facts(rate=grid.rate),
+        renditions=renditions or (rendition(),),
+        thumbs=thumbs or {},
+        thumb_size=(320, 180),
+    )
+
+
+def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> None:
+    # Given the last chunk of a telephone's film that lies on its side, in two rungs
+    order = chunk_order(
+        span=Span(432, 700),
+        tail=5,
+        video=video_facts(
+            width=720,
+            height=1280,
+            rate=FILM_RATE,
+            orient=("transpose=clock",),
+            colour={"range": "1", "colorspace": "9", "color_primaries": "9", "color_trc": "16"},
+        ),
+        renditions=(
+            rendition(name="360p", width=202, height=360, crf=23.5, maxrate=1000, bufsize=None),
+            rendition(name="720p", width=720, height=1280, crf=23, options={"aq-mode": "3"}),
+        ),
+        thumbs={480: 2, 600: 3},
+    )
+
+    # When its command is made
+    command = encode_command("ff", "/t/chunk.nut", "/t", order)
+
+    # Then this is all of it
+    graph = (
+        "[0:v:0]setpts=PTS-round(60/TB),settb=expr=1001/24000,fps=fps=24000/1001:start_time=18.018000000,"
+        "tpad=stop_mode=clone:stop=5,setparams=color_primaries=9:color_trc=16:colorspace=9:range=1,"
+        "split=3[v0][v1][t];"
+        "[v0]transpose=clock,scale=202:360:flags=bicubic,setsar=1,format=yuv420p[out0];"
+        "[v1]transpose=clock,scale=720:1280:flags=bicubic,setsar=1,format=yuv420p[out1];"
+        "[t]select=eq(n\\,48)+eq(n\\,168),transpose=clock,scale=320:180:flags=bicubic,setsar=1,format=yuvj420p[thumbs]"
+    )
+    rung = [
+        "-fps_mode", "passthrough", "-frames:v", "268", "-video_track_timescale", "24000", "-movflags", MOVFLAGS,
+        "-fragment_index", "10", *MP4,
+    ]  # fmt: skip
+    assert command == [
+        *HEAD, *INPUT, "/t/chunk.nut", "-filter_complex", graph,
+        "-map", "[out1]", "-c:v", "libx264", "-preset", "medium", "-crf", "23", "-threads:v", "2",
+        "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:aq-mode=3",
+        "-flags:v", "+bitexact", "-maxrate", "4000k", "-bufsize", "8000k", "-profile:v", "high",
+        *rung, "/t/720p.mp4",
+        "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "23.5", "-threads:v", "2",
+        "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1",
+        "-flags:v", "+bitexact", "-maxrate", "1000k", "-bufsize", "2000k", "-profile:v", "high",
+        *rung, "/t/360p.mp4",
+        "-map", "[thumbs]", "-fps_mode", "passthrough", "-c:v", "mjpeg", "-q:v", "4", "-threads:v", "1",
+        "-frames:v", "2", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-start_number", "2",
+        "-f", "image2", "/t/%06d.jpg",
+    ]  # fmt: skip
+
+
+def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
+    # Given the first chunk of a plain film in one lossless rung
+    lossless = rendition(name="all", crf=0, maxrate=None, bufsize=None, encoder_profile="", options={"qp": "0"})
+    order = chunk_order(grid=cutting().grid(Fraction(25)), renditions=(lossless,))
+
+    # When its command is made
+    command = encode_command("ff", "chunk.nut", ".", order)
+
+    # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it
+    graph = (
+        "[0:v:0]setpts=PTS-round(60/TB),settb=expr=1/25,fps=fps=25/1:start_time=0.000000000,split=1[v0];"
+        "[v0]scale=1280:720:flags=bicubic,setsar=1,format=yuv420p[out0]"
+    )
+    assert command == [
+        *HEAD, *INPUT, "chunk.nut", "-filter_complex", graph,
+        "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "0", "-threads:v", "2",
+        "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:qp=0", "-flags:v", "+bitexact",
+        "-fps_mode", "passthrough", "-frames:v", "60", "-video_track_timescale", "25000",
+        "-movflags", MOVFLAGS, "-fragment_index", "1", *MP4, "./all.mp4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
+def test_the_command_of_a_track(channels: int, layout: str) -> None:
+    rendition = AudioRendition(codec="aac", bitrate=128, channels=channels, sample_rate=48000)
+
+    command = audio_command("ff", "/t/audio.nut", "/t/audio.mp4", rendition, 480_000)
+
+    chain = (
+        "asetpts=PTS-round(60/TB),aresample=48000:async=1:min_hard_comp=0.02:first_pts=0,"
+        f"aformat=sample_fmts=fltp:channel_layouts={layout},apad=whole_len=480000,atrim=end_sample=480000"
+    )
+    assert command == [
+        *HEAD, *INPUT, "/t/audio.nut", "-map", "0:a:0", "-af", chain, "-c:a", "aac", "-b:a", "128k",
+        "-threads:a", "1", "-output_ts_offset", "1", "-use_editlist", "0",
+        "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", "1000000",
+        *MP4, "/t/audio.mp4",
+    ]  # fmt: skip
+
+
+def test_the_largest_rung_is_the_first_output_but_keeps_its_own_branch() -> None:
+    """ffmpeg's progress counts the frames of its first output."""
+    order = chunk_order(renditions=(rendition(name="a", width=426, height=240), rendition(name="b")))
+
+    command = encode_command("ff", "chunk.nut", "/t", order)
+
+    maps = [command[at + 1] for at, word in enumerate(command) if word == "-map"]
+    files = [word for word in command if word.startswith("/t/")]
+    assert list(zip(maps, files, strict=True)) == [("[out1]", "/t/b.mp4"), ("[out0]", "/t/a.mp4")]
+    assert "[v0]scale=426:240" in encode_graph(order)
+
+
+@given(st.integers(0, 500))
+def test_a_command_depends_on_absolute_time_alone(index: int) -> None:
+    """Were a chunk's rule to depend on the chunk, seams would show."""
+    # Given any chunk of a long film
+    span = FILM.chunk_span(index, None)
+
+    # When its graph is made
+    graph = encode_graph(chunk_order(span=span, thumbs={span.first + 7: 1}))
+
+    # Then only its start differs from the first chunk's, and the thumbnail is counted from that start
+    first = encode_graph(chunk_order(span=FILM.chunk_span(0, None), thumbs={7: 1}))
+    start = f"start_time={float(span.first / FILM_RATE):.9f}"
+    assert graph.replace(start, "start_time=0.000000000") == first
+    # and the start is written finely enough for its frame to be the nearest
+    assert FILM.frame_at(Fraction(start.removeprefix("start_time="))) == span.first
+
+
+def test_the_shift_covers_what_a_source_may_have_before_its_first_frame() -> None:
+    """5 s of early sound, negative decode times, the lead-in of an edit list."""
+    assert SHIFT >= 30

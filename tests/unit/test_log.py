@@ -1,0 +1,221 @@
+"""Logs: pretty for a person, JSON for a machine, and no secret in either."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from raven.config import Settings
+from raven.errors import ConfigError
+from raven.log import configure
+
+CHATTY = ("pika", "botocore", "boto3", "urllib3", "s3transfer")
+
+
+class Stderr(io.StringIO):
+    """A stderr that is a terminal, or not, for logs that are set up with it."""
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def configure(self, settings: Settings, role: str, *, quiet: bool = False) -> None:
+        with redirect_stderr(self):
+            configure(settings, role, quiet=quiet)
+
+    @property
+    def text(self) -> str:
+        return self.getvalue()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture
+def stderr() -> Iterator[Stderr]:
+    """A stderr that is no terminal; afterwards logging is as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    levels = {name: logging.getLogger(name).level for name in CHATTY}
+    yield Stderr()
+    structlog.reset_defaults()
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+@pytest.fixture
+def terminal(stderr: Stderr) -> Stderr:
+    stderr.terminal = True
+    return stderr
+
+
+def settings(**fields: object) -> Settings:
+    return Settings.model_validate({"node": "n1", **fields})
+
+
+def test_elsewhere_than_on_a_terminal_each_line_is_json(stderr: Stderr) -> None:
+    stderr.configure(settings(), "worker")
+
+    structlog.get_logger().info("job done", task=7, seconds=1.5)
+
+    (event,) = stderr.events
+    assert event.pop("timestamp").endswith("Z")
+    assert event == {"event": "job done", "level": "info", "role": "worker", "node": "n1", "task": 7, "seconds": 1.5}
+
+
+def test_on_a_terminal_it_is_for_a_person(terminal: Stderr) -> None:
+    terminal.configure(settings(), "worker")
+
+    structlog.get_logger().info("job done", task=7)
+
+    assert "job done" in terminal.text
+    assert not terminal.text.startswith("{")
+
+
+@pytest.mark.parametrize(("log_format", "is_json"), [("json", True), ("pretty", False)])
+def test_the_format_can_be_forced(stderr: Stderr, log_format: str, is_json: bool) -> None:
+    stderr.configure(settings(log_format=log_format), "worker")
+
+    structlog.get_logger().info("job done")
+
+    assert stderr.text.startswith("{") is is_json
+    assert "\x1b" not in stderr.text  # no colours into a file
+
+
+def test_lines_of_libraries_have_the_same_shape(stderr: Stderr) -> None:
+    stderr.configure(settings(), "master")
+
+    logging.getLogger("some.library").warning("watch %s", "out")
+
+    (event,) = stderr.events
+    assert (event["event"], event["level"], event["role"]) == ("watch out", "warning", "master")
+
+
+def test_every_thread_says_who_it_is(stderr: Stderr) -> None:
+    """The work is done in threads, which do not inherit bound context."""
+    stderr.configure(settings(), "worker")
+
+    thread = threading.Thread(target=lambda: structlog.get_logger().info("job done"))
+    thread.start()
+    thread.join()
+
+    assert [(e["role"], e["node"]) for e in stderr.events] == [("worker", "n1")]
+
+
+def test_what_is_below_the_level_is_not_logged(stderr: Stderr) -> None:
+    stderr.configure(settings(log_level="warning"), "worker")
+
+    structlog.get_logger().info("chatter")
+    logging.getLogger("some.library").info("chatter")
+    structlog.get_logger().warning("trouble")
+
+    assert [e["event"] for e in stderr.events] == ["trouble"]
+
+
+def test_quiet_lets_only_errors_through(stderr: Stderr) -> None:
+    """The progress display owns the terminal."""
+    stderr.configure(settings(), "local", quiet=True)
+
+    structlog.get_logger().warning("trouble")
+    structlog.get_logger().error("disaster")
+
+    assert [e["event"] for e in stderr.events] == ["disaster"]
+
+
+def test_an_exception_is_a_field_of_its_line(stderr: Stderr) -> None:
+    stderr.configure(settings(), "worker")
+
+    try:
+        raise OSError("the disk is full")
+    except OSError:
+        structlog.get_logger().exception("handler broke")
+
+    (event,) = stderr.events
+    assert "OSError: the disk is full" in event["exception"]
+
+
+# secrets
+
+
+def test_settings_in_a_line_do_not_show_passwords(stderr: Stderr) -> None:
+    chosen = settings(database="mysql://raven:geheim@db/raven", broker="amqp://bob:geheim@mq/", log_level="debug")
+    stderr.configure(chosen, "watcher")
+
+    structlog.get_logger().info("started", settings=chosen)
+    logging.getLogger("some.library").info("with %r", chosen)
+
+    assert len(stderr.events) == 2
+    assert "geheim" not in stderr.text
+
+
+@pytest.mark.parametrize("library", CHATTY)
+def test_libraries_that_log_credentials_are_silent_at_any_level(stderr: Stderr, library: str) -> None:
+    """botocore writes signed headers at debug, pika whole URLs."""
+    stderr.configure(settings(log_level="debug"), "worker")
+
+    logging.getLogger(f"{library}.auth").debug("AWS4-HMAC-SHA256 geheim")
+    logging.getLogger(f"{library}.connection").error("amqp://bob:geheim@mq/")
+
+    assert stderr.text == ""
+
+
+# syslog
+
+
+def test_syslog_gets_each_line_too(stderr: Stderr) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log_host:
+        log_host.bind(("127.0.0.1", 0))
+        log_host.settimeout(20)
+        stderr.configure(settings(syslog=f"127.0.0.1:{log_host.getsockname()[1]}"), "worker")
+
+        structlog.get_logger().info("job done", task=7)
+
+        datagram = log_host.recv(65_536).decode()
+    priority, _, rest = datagram.partition(">")
+    assert priority == "<190"  # facility local7 (23), severity info (6)
+    tag, _, body = rest.partition(": ")
+    assert tag == f"raven-worker[{os.getpid()}]"
+    assert json.loads(body)["event"] == "job done"
+    assert [e["event"] for e in stderr.events] == ["job done"]
+
+
+def test_a_log_host_that_is_down_stops_nothing(stderr: Stderr) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        port = gone.getsockname()[1]
+    stderr.configure(settings(syslog=f"127.0.0.1:{port}"), "worker")
+
+    for _ in range(3):
+        structlog.get_logger().info("job done")
+
+    assert [e["event"] for e in stderr.events] == ["job done"] * 3
+
+
+@pytest.mark.parametrize("where", ["loghost", "loghost:syslog", ":514", "/nonexistent/log"])
+def test_a_syslog_that_is_not_there_is_refused_at_the_start(stderr: Stderr, where: str) -> None:
+    with pytest.raises(ConfigError, match="syslog: "):
+        stderr.configure(settings(syslog=where), "worker")
+
+
+def test_a_path_that_is_no_socket_is_refused(stderr: Stderr, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("")
+
+    with pytest.raises(ConfigError, match="syslog: "):
+        stderr.configure(settings(syslog=str(tmp_path / "log")), "worker")

@@ -1,0 +1,235 @@
+"""The plan, one sentence at a time: what a task needs next, from its rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from raven.model import PrepareResult, PublishResult
+from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row
+from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, Ending, NewJob, Plan, plan, plan_deleted, prepared
+from watcher.rows import OPEN, JobRow, JobState, TaskState
+
+NOW = 1000
+CHUNKS = tuple(NewJob("encode", index) for index in range(4))
+AUDIO = NewJob("audio", 0)
+
+
+def rows(*jobs: JobRow) -> list[JobRow]:
+    """Job rows with ids of their own."""
+    return [replace(job, id=70 + n) for n, job in enumerate(jobs)]
+
+
+def prepare(state: PrepareResult | None, job_state: str = "running") -> JobRow:
+    return job_row(kind="prepare", state=job_state, result=state.model_dump_json() if state else None)
+
+
+def all_work(state: str = "done", *, complete: PrepareResult | None = None) -> list[JobRow]:
+    """A source that is cut, and its four chunks and one track."""
+    return rows(
+        prepare(complete or prepare_result(), "done"),
+        *(job_row(kind="encode", position=n, state=state) for n in range(4)),
+        job_row(kind="audio", state=state),
+    )
+
+
+def publish_row(state: str = "done") -> JobRow:
+    result = PublishResult(url="https://cdn/7/master.m3u8", bytes=5).model_dump_json()
+    return job_row(id=90, kind="publish", state=state, result=result if state == "done" else None)
+
+
+# from new to done
+
+
+def test_a_new_task_is_prepared_first() -> None:
+    assert plan(task_row(), [], NOW) == Plan(status=TaskState.PREPARING, new_jobs=(NewJob("prepare", 0),))
+
+
+def test_while_nothing_is_known_of_the_source_there_is_nothing_to_add() -> None:
+    assert plan(task_row(), [prepare(None)], NOW) == Plan(status=TaskState.PREPARING)
+
+
+def test_a_chunk_is_encoded_as_soon_as_it_is_cut() -> None:
+    """Waiting for the whole source would leave the farm idle while the master reads."""
+    state = prepare_result(complete=False, chunks=2)
+
+    assert plan(task_row(), [prepare(state)], NOW) == Plan(status=TaskState.ENCODING, new_jobs=CHUNKS[:2])
+
+
+def test_a_job_that_exists_is_not_added_again() -> None:
+    have = rows(prepare(prepare_result(complete=False, chunks=3)), job_row(position=1, state="running"))
+
+    assert plan(task_row(), have, NOW).new_jobs == (CHUNKS[0], CHUNKS[2])
+
+
+def test_audio_waits_for_the_end_of_cutting() -> None:
+    """Its length is the video's, which is known only then."""
+    state = prepare_result(complete=True)
+
+    assert AUDIO not in plan(task_row(), [prepare(state, "running")], NOW).new_jobs
+    assert plan(task_row(), [prepare(state, "done")], NOW).new_jobs == (*CHUNKS, AUDIO)
+
+
+def test_every_track_has_a_job_of_its_own() -> None:
+    facts = source_facts(audio=(audio_facts(), audio_facts(stream=2, name="deu-2")))
+
+    step = plan(task_row(), [prepare(prepare_result(facts=facts), "done")], NOW)
+
+    assert step.new_jobs == (*CHUNKS, AUDIO, NewJob("audio", 1))
+
+
+def test_sound_alone_has_no_chunks() -> None:
+    state = prepare_result(facts=source_facts(video=None), samples={"eng-1": 48_000})
+
+    assert plan(task_row(), [prepare(state, "done")], NOW).new_jobs == (AUDIO,)
+
+
+@pytest.mark.parametrize("late", range(1, 6))
+def test_nothing_is_published_before_the_last_piece_is_in(late: int) -> None:
+    have = all_work()
+    have[late] = replace(have[late], state="running")
+
+    assert plan(task_row(), have, NOW) == Plan(status=TaskState.ENCODING)
+
+
+def test_when_all_pieces_are_in_the_film_is_published() -> None:
+    assert plan(task_row(), all_work(), NOW) == Plan(status=TaskState.PUBLISHING, new_jobs=(NewJob("publish", 0),))
+    assert plan(task_row(), [*all_work(), publish_row("running")], NOW) == Plan(status=TaskState.PUBLISHING)
+
+
+def test_a_published_task_is_done_with_its_url_and_its_warnings() -> None:
+    have = all_work(complete=prepare_result(warnings=("a hole of 2 s", "no subtitles")))
+
+    step = plan(task_row(), [*have, publish_row()], NOW)
+
+    assert step.ending is not None
+    assert step.ending.status == TaskState.DONE
+    assert step.ending.message == "a hole of 2 s; no subtitles"
+    assert step.ending.published is not None
+    assert step.ending.published.url == "https://cdn/7/master.m3u8"
+
+
+def test_a_source_with_nothing_in_it_fails_with_a_reason() -> None:
+    nothing = prepare_result(facts=source_facts(video=None, audio=()))
+
+    step = plan(task_row(), [prepare(nothing, "done")], NOW)
+
+    assert step == Plan(ending=Ending(TaskState.FAILED, "the source has neither a video frame nor a sound"))
+
+
+def test_the_same_rows_in_any_order_give_the_same_plan() -> None:
+    """Level-triggered: a plan knows no history."""
+    have = all_work()
+
+    assert plan(task_row(), have, NOW) == plan(task_row(), have[::-1], NOW)
+    assert plan(task_row(status="encoding"), have, NOW) == plan(task_row(status="new"), have, NOW)
+
+
+# failure
+
+
+@pytest.mark.parametrize("kind", ["prepare", "encode", "audio", "publish"])
+def test_a_failed_job_fails_its_task_with_the_reason(kind: str) -> None:
+    have = [*all_work("waiting"), job_row(id=99, kind=kind, position=50, state="failed", message="the disk is full")]
+
+    assert plan(task_row(), have, NOW) == Plan(ending=Ending(TaskState.FAILED, "the disk is full"))
+
+
+def test_a_job_without_a_reason_still_gives_its_task_one() -> None:
+    have = [job_row(kind="prepare", state="cancelled")]
+
+    assert plan(task_row(), have, NOW).ending == Ending(TaskState.FAILED, "the prepare job was cancelled")
+
+
+# after the end
+
+
+def purge(position: int, state: str = "done") -> JobRow:
+    return job_row(id=95, kind="purge", position=position, state=state)
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_what_was_handed_out_is_stopped_before_anything_is_removed(status: str) -> None:
+    """A node that still works would store objects after the purge, for ever."""
+    have = rows(prepare(prepare_result(), "done"), job_row(state="running"), job_row(position=1, state="queued"))
+
+    assert plan(task_row(status=status), have, NOW) == Plan(stop=True)
+
+
+def test_what_was_not_handed_out_is_cancelled() -> None:
+    have = rows(job_row(kind="prepare", state="failed"), job_row(state="waiting"), job_row(position=1, state="running"))
+
+    step = plan(task_row(status="failed"), have, NOW)
+
+    assert [(t.job, t.values["state"], t.values["changed_at"]) for t in step.transitions] == [(71, "cancelled", NOW)]
+    assert step.stop
+    assert step.new_jobs == ()
+
+
+@pytest.mark.parametrize(("status", "position"), [("done", PURGE_TEMPORARY), ("failed", PURGE_ALL)])
+def test_an_ended_task_is_cleaned_then_pruned_then_left_alone(status: str, position: int) -> None:
+    """Outputs of a done task stay; of a failed one nothing does."""
+    task, have = task_row(status=status), all_work()
+
+    assert plan(task, have, NOW) == Plan(new_jobs=(NewJob("purge", position),))
+    assert plan(task, [*have, purge(position, "running")], NOW) == Plan()
+    assert plan(task, [*have, purge(position)], NOW) == Plan(prune=True)
+    assert plan(task, [purge(position)], NOW) == Plan()
+
+
+def test_an_ended_task_has_no_second_end() -> None:
+    """A job that fails after the end must not turn done into failed."""
+    have = [*all_work(), job_row(id=99, kind="encode", position=9, state="failed")]
+
+    assert plan(task_row(status="done"), have, NOW).ending is None
+
+
+# after the row was deleted
+
+
+def test_a_deleted_task_stops_then_cancels_then_purges_then_is_forgotten() -> None:
+    running = rows(job_row(kind="prepare", state="running"))
+    waiting = rows(job_row(kind="prepare", state="waiting"))
+    ended = rows(job_row(kind="prepare", state="cancelled"))
+
+    assert plan_deleted(running, NOW) == Plan(stop=True)
+    assert [t.job for t in plan_deleted(waiting, NOW).transitions] == [70]
+    assert plan_deleted(ended, NOW) == Plan(new_jobs=(NewJob("purge", PURGE_ALL),))
+    assert plan_deleted([*ended, purge(PURGE_ALL, "running")], NOW) == Plan()
+    assert plan_deleted([*ended, purge(PURGE_ALL)], NOW) == Plan(forget=True)
+
+
+def test_deleting_a_done_task_removes_its_outputs_too() -> None:
+    """Its temporary objects were purged already; that purge does not count."""
+    have = [purge(PURGE_TEMPORARY)]
+
+    assert plan_deleted(have, NOW) == Plan(new_jobs=(NewJob("purge", PURGE_ALL),))
+
+
+def test_a_deleted_task_is_not_forgotten_while_a_node_has_a_job_of_it() -> None:
+    have = [*rows(job_row(state="running")), purge(PURGE_ALL)]
+
+    assert plan_deleted(have, NOW) == Plan(stop=True)
+
+
+def test_a_task_that_was_deleted_before_anything_began_leaves_nothing() -> None:
+    assert plan_deleted([], NOW) == Plan(new_jobs=(NewJob("purge", PURGE_ALL),))
+
+
+# what a prepare row says
+
+
+def test_a_prepare_row_tells_what_is_cut_so_far() -> None:
+    state = prepare_result(complete=False, chunks=2)
+
+    assert prepared(None) is None
+    assert prepared(prepare(None)) is None
+    assert prepared(prepare(state)) == state
+
+
+def test_open_states_are_those_that_a_report_can_change() -> None:
+    closed: Iterable[JobState] = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+    assert set(JobState) - set(closed) == OPEN

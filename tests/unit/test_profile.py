@@ -1,0 +1,141 @@
+"""Profiles: data that a person writes, so every fault is named by its field."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from raven.errors import ConfigError
+from raven.profile import Profile, load_profiles, parse_profile
+
+SMALL = """
+name = "small"
+[video]
+[[video.rungs]]
+name = "360p"
+width = 640
+height = 360
+crf = 23.5
+[audio]
+codec = "aac"
+bitrate = 96
+channels = 2
+sample_rate = 48000
+"""
+
+
+def test_the_shipped_profile_is_one_that_can_be_used() -> None:
+    default = load_profiles()["default"]
+
+    assert [rung.name for rung in default.video.rungs] == ["240p", "360p", "480p", "720p", "1080p"]
+    assert default.cutting.grid(Fraction(25)).segment == 150
+    assert all(rung.maxrate and rung.bufsize for rung in default.video.rungs)
+
+
+def test_what_a_profile_leaves_out_has_a_default() -> None:
+    profile = parse_profile(SMALL, "small.toml")
+
+    assert (profile.cutting.gop_seconds, profile.cutting.gops_per_segment) == (Fraction(2), 3)
+    assert profile.video.encoder_profile == "high"
+    assert profile.video.rungs[0].maxrate is None
+    assert profile.thumbs is not None
+    assert profile.thumbs.every_seconds == 10
+
+
+def test_an_exact_time_can_be_written_as_a_fraction() -> None:
+    """2.002 s is 60 frames of NTSC; a float would be none."""
+    profile = parse_profile(SMALL + '[cutting]\ngop_seconds = "1001/500"\n', "small.toml")
+
+    assert profile.cutting.grid(Fraction(30000, 1001)).gop == 60
+    assert profile.cutting.segment_seconds == Fraction(3003, 500)
+
+
+def test_a_profile_survives_its_way_through_a_message() -> None:
+    profile = load_profiles()["default"]
+
+    assert Profile.model_validate_json(profile.model_dump_json()) == profile
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "field"),
+    [
+        ('name = "small"', 'name = "Small Profile"', "name"),
+        ('name = "small"', 'name = "../etc"', "name"),
+        ('name = "360p"', 'name = "a/b"', "video.rungs.0.name"),
+        ('name = "360p"', 'name = "360 p"', "video.rungs.0.name"),
+        ("width = 640", "width = 0", "video.rungs.0.width"),
+        ("width = 640", 'width = "wide"', "video.rungs.0.width"),
+        ("crf = 23.5", "crf = 52", "video.rungs.0.crf"),
+        ("crf = 23.5", "crf = 23.5\nmaxrate = 49", "video.rungs.0.maxrate"),
+        ("crf = 23.5", "", "video.rungs.0.crf"),
+        ("crf = 23.5", "crf = 23.5\ncrv = 1", "video.rungs.0.crv"),
+        ("[video]", "[video]\nthreads = 0", "video.threads"),
+        ("[video]", '[video]\ncodec = "libx266"', "video.codec"),
+        ('codec = "aac"', 'codec = "mp3"', "audio.codec"),
+        ("bitrate = 96", "", "audio.bitrate"),
+        ("[audio]", "[cutting]\ngop_seconds = 0\n[audio]", "cutting.gop_seconds"),
+        ("[audio]", "[cutting]\ngop_seconds = 2.5\n[audio]", "cutting.gop_seconds"),
+        ("[audio]", '[cutting]\ngop_seconds = "1/0"\n[audio]', "cutting.gop_seconds"),
+        ("[audio]", "[cutting]\nchunk_segments = 101\n[audio]", "cutting.chunk_segments"),
+        ("[audio]", "[thumbs]\nevery_seconds = 0\n[audio]", "thumbs.every_seconds"),
+        ("[audio]", "[sound]\n[audio]", "sound"),
+    ],
+)
+def test_a_wrong_field_is_named(was: str, becomes: str, field: str) -> None:
+    assert was in SMALL
+
+    with pytest.raises(ConfigError, match=rf"profile small.toml cannot be used: {field}: "):
+        parse_profile(SMALL.replace(was, becomes, 1), "small.toml")
+
+
+def test_two_rungs_of_one_name_are_refused() -> None:
+    """Both would be encoded into the same files."""
+    twice = SMALL.replace("[audio]", SMALL[SMALL.index("[[video") : SMALL.index("[audio]")] + "[audio]")
+
+    with pytest.raises(ConfigError, match=r"video\.rungs: .*360p"):
+        parse_profile(twice, "small.toml")
+
+
+def test_a_profile_without_rungs_is_refused() -> None:
+    text = SMALL[: SMALL.index("[[video")] + "rungs = []\n" + SMALL[SMALL.index("[audio]") :]
+
+    with pytest.raises(ConfigError, match=r"video\.rungs: "):
+        parse_profile(text, "small.toml")
+
+
+def test_what_is_not_toml_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"profile small\.toml is not TOML"):
+        parse_profile("name = ", "small.toml")
+
+
+# folders
+
+
+def test_profiles_of_the_own_folder_come_beside_the_shipped_ones(tmp_path: Path) -> None:
+    (tmp_path / "any-name.toml").write_text(SMALL, "utf-8")
+    (tmp_path / "notes.txt").write_text("not a profile", "utf-8")
+
+    assert set(load_profiles(tmp_path)) == {*load_profiles(), "small"}
+
+
+def test_an_own_profile_wins_over_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "default.toml").write_text(SMALL.replace('"small"', '"default"', 1), "utf-8")
+
+    assert [rung.name for rung in load_profiles(tmp_path)["default"].video.rungs] == ["360p"]
+
+
+def test_a_wrong_profile_in_the_folder_is_named_with_its_path(tmp_path: Path) -> None:
+    """A profile that was silently left out would fail its tasks later."""
+    (tmp_path / "bad.toml").write_text("name = 5", "utf-8")
+
+    with pytest.raises(ConfigError, match=f"profile {tmp_path}/bad.toml"):
+        load_profiles(tmp_path)
+
+
+def test_a_file_that_is_not_text_is_named_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ConfigError, match=f"profile {tmp_path}/bad.toml"):
+        load_profiles(tmp_path)

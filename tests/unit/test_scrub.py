@@ -1,0 +1,204 @@
+"""scrub.py: what can go goes, and nothing else, ever."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raven import names
+from raven.adapters.directory import DirectoryStorage
+from raven.adapters.sqlite import SqliteDatabase
+from raven.config import Settings
+from scrub import FOLDER_SECONDS, Waste, find_waste, judge, old_folders, scrub, task_of
+from watcher.rows import JobState, TaskState
+
+SCHEMA = Path(__file__).parents[2] / "db.sql"
+
+
+@pytest.mark.parametrize(
+    ("key", "owner"),
+    [
+        ("tmp/7/chunk-000000.nut", ("tmp", 7)),
+        ("out/12/video/720p/init.mp4", ("out", 12)),
+        (names.thumb_path(3), None),
+        ("out/12", None),
+        ("out/", None),
+        ("out/x/a", None),
+        ("out/-1/a", None),
+        ("out/007/a", None),
+        ("out/0/a", None),
+        ("out/²/a", None),
+        ("out/٣/a", None),
+        ("out/1.5/a", None),
+        ("backup/7/a", None),
+        ("", None),
+    ],
+)
+def test_only_raven_s_own_keys_have_an_owner(key: str, owner: tuple[str, int] | None) -> None:
+    """Somebody else's objects in the bucket are none of our business."""
+    assert task_of(key) == owner
+
+
+@given(st.integers(1, 10**12), st.integers(0, 999_999))
+def test_every_key_of_a_task_is_found_again(task: int, number: int) -> None:
+    assert task_of(names.chunk_key(task, number)) == ("tmp", task)
+    assert task_of(names.out_prefix(task) + names.TASK_JSON) == ("out", task)
+
+
+@given(st.text())
+def test_any_key_has_an_answer(key: str) -> None:
+    for text in (key, f"out/{key}/a", f"tmp/{key}"):
+        owner = task_of(text)
+        assert owner is None or text.startswith(f"{owner[0]}/{owner[1]}/")
+
+
+@pytest.mark.parametrize("status", [*TaskState, "something new"])
+@pytest.mark.parametrize("tree", ["tmp", "out"])
+def test_the_objects_of_a_task_stay_unless_they_are_of_no_use(tree: str, status: str) -> None:
+    goes = {("tmp", "done"): "task done", ("tmp", "failed"): "task failed", ("out", "failed"): "task failed"}
+
+    assert judge(tree, status) == goes.get((tree, status))
+
+
+@pytest.mark.parametrize("tree", ["tmp", "out"])
+def test_nothing_of_a_deleted_task_stays(tree: str) -> None:
+    assert judge(tree, None) == "task deleted"
+
+
+# over a real database and a folder
+
+
+class Place:
+    """A database and a storage with some tasks in them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "objects"
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        self.settings = Settings(
+            database=f"sqlite://{folder}/raven.db", storage=f"file://{self.root}", temporary=self.temporary
+        )
+        self.database = SqliteDatabase(folder / "raven.db")
+        self.database.script(SCHEMA.read_text("utf-8"))
+        self.storage = DirectoryStorage(self.root)
+
+    def task(self, task: int, status: str | None, job: str = "done") -> None:
+        """A task with two objects of each kind; without a status its row is gone."""
+        if status is not None:
+            self.database.execute("INSERT INTO tasks (id, source, status) VALUES (?, 'x', ?)", (task, status))
+        self.database.execute(
+            "INSERT INTO jobs (task_id, kind, position, state) VALUES (?, 'purge', 1, ?)", (task, job)
+        )
+        for key in (names.chunk_key(task, 0), names.chunk_key(task, 1)):
+            self._put(key)
+        for name in (names.MPD, names.MULTIVARIANT):
+            self._put(names.out_prefix(task) + name)
+
+    def _put(self, key: str) -> None:
+        (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / key).write_bytes(b"12345")
+
+    def waste(self) -> list[Waste]:
+        return list(find_waste(self.database, self.storage))
+
+    def left(self) -> set[str]:
+        return {f"{kind}/{task.name}" for kind in ("tmp", "out") for task in (self.root / kind).iterdir()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_waste_is_counted_task_by_task(place: Place) -> None:
+    """Tasks whose numbers sort between each other must not mix."""
+    for task, status in ((1, "done"), (10, "failed"), (2, None), (11, "encoding")):
+        place.task(task, status)
+
+    assert place.waste() == [
+        Waste("tmp/1/", "task done", 2, 10),
+        Waste("tmp/10/", "task failed", 2, 10),
+        Waste("tmp/2/", "task deleted", 2, 10),
+        Waste("out/10/", "task failed", 2, 10),
+        Waste("out/2/", "task deleted", 2, 10),
+    ]
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_while_a_job_is_open_the_watcher_cleans_up_itself(place: Place, state: JobState) -> None:
+    """A purge may be running, or a node may still store what it made."""
+    place.task(1, "failed", job=state)
+    is_open = state in ("waiting", "queued", "running")
+
+    assert bool(place.waste()) != is_open
+
+
+def test_nothing_in_an_empty_place_is_waste(place: Place) -> None:
+    assert place.waste() == []
+
+
+def test_a_dry_run_tells_and_removes_nothing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.task(1, None)
+
+    counted = scrub(place.settings, dry_run=True)
+
+    assert counted == (4, 20)
+    assert "would remove out/1/: task deleted, 2 objects" in capsys.readouterr().out
+    assert place.left() == {"tmp/1", "out/1"}
+
+
+def test_scrubbing_removes_the_waste_and_keeps_the_rest(place: Place) -> None:
+    for task, status in ((1, "done"), (2, None), (3, "preparing"), (4, "failed")):
+        place.task(task, status)
+
+    counted = scrub(place.settings, dry_run=False)
+
+    assert counted == (10, 50)
+    assert place.left() == {"out/1", "tmp/3", "out/3"}
+    assert scrub(place.settings, dry_run=False) == (0, 0)
+
+
+# temporary folders
+
+
+def aged(folder: Path, seconds: float) -> Path:
+    folder.mkdir(parents=True)
+    os.utime(folder, (1_000_000 - seconds, 1_000_000 - seconds))
+    return folder
+
+
+def test_only_old_folders_of_jobs_are_left_over(tmp_path: Path) -> None:
+    old = aged(tmp_path / "raven-7-70-abc", FOLDER_SECONDS + 1)
+    aged(tmp_path / "raven-7-71-abc", FOLDER_SECONDS - 1)
+    aged(tmp_path / "somebody-else-s", FOLDER_SECONDS + 1)
+    aged(tmp_path / "deeper" / "raven-7-72-abc", FOLDER_SECONDS + 1)
+    (tmp_path / "raven-7-73-file").write_text("")
+    os.utime(tmp_path / "raven-7-73-file", (0, 0))
+
+    assert list(old_folders(tmp_path, 1_000_000)) == [old]
+
+
+def test_a_link_in_the_temporary_folder_is_not_followed(tmp_path: Path) -> None:
+    """/tmp is everybody's: a link of that name would lead the removal elsewhere, or stop it."""
+    aged(tmp_path / "precious", FOLDER_SECONDS + 1)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "raven-7-70-abc").symlink_to(tmp_path / "precious")
+
+    assert list(old_folders(tmp_path / "t", 1_000_000)) == []
+
+
+def test_scrubbing_removes_old_folders(place: Place) -> None:
+    old = place.temporary / "raven-7-70-abc"
+    (old / "deep").mkdir(parents=True)
+    (old / "deep" / "chunk.nut").write_bytes(b"x")
+    os.utime(old, (0, 0))
+
+    scrub(place.settings, dry_run=True)
+    assert old.exists()
+
+    scrub(place.settings, dry_run=False)
+    assert not old.exists()
