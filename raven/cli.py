@@ -33,7 +33,7 @@ for _command in farm_cli.COMMANDS:
 
 
 @main.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path, readable=False))  # the master says it better
 @click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to fill.")
 @click.option("--profile", default="default", show_default=True, help="Ladder and options; see `raven profiles`.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores]")
@@ -96,7 +96,7 @@ def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, 
 
 
 @main.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path, readable=False))  # the master says it better
 @click.option("--json", "as_json", is_flag=True, help="All facts as JSON.")
 @with_settings
 def probe(settings: Settings, source: Path, as_json: bool) -> None:

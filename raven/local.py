@@ -6,6 +6,7 @@ Its state lives in `OUTPUT/.raven` until the film is done, so that the same comm
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -118,6 +119,7 @@ class LocalFarm:
         self._stop = threading.Event()
         self._began = time.monotonic()
         self._fault: BaseException | None = None
+        self._collected = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -181,7 +183,8 @@ class LocalFarm:
             seen = f"{about.st_size}:{about.st_mtime_ns}"
         except OSError:
             seen = "unreadable"
-        return f"{self._source}:{seen}:{self._profile}"[-255:]
+        profile = known_profile(self._settings, self._profile).model_dump_json().encode()
+        return f"{self._source}:{seen}:{self._profile}:{hashlib.sha256(profile).hexdigest()[:16]}"[-255:]
 
     def _start(self) -> list[threading.Thread]:
         broker, storage = open_broker(self._settings), open_storage(self._settings)
@@ -246,7 +249,9 @@ class LocalFarm:
         for name in PARTS:
             if (made / name).exists():
                 (made / name).replace(self._output / name)
-        return Finished(self._output, json.loads((self._output / names.TASK_JSON).read_text("utf-8")))
+        film = Finished(self._output, json.loads((self._output / names.TASK_JSON).read_text("utf-8")))
+        self._collected = True
+        return film
 
     @property
     def _cleared(self) -> Path:
@@ -254,8 +259,8 @@ class LocalFarm:
         return self._state / "cleared"
 
     def _tidy(self, created: bool) -> None:
-        """Nothing is left of a film that is done or that cannot be done."""
-        if self._fault is not None or self.snapshot().status not in ("done", "failed"):
+        """Nothing is left of a film that has been collected or that cannot be done."""
+        if not self._collected and (self._fault is not None or self.snapshot().status != "failed"):
             return
         shutil.rmtree(self._state)
         if created and not any(self._output.iterdir()):

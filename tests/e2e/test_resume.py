@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
@@ -11,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.tools import Film, Raven, StandIn, encode_command, files_of, run
+from tests.e2e.tools import Raven, StandIn, encode_command, files_of, run
 from tests.media import generate_clip
 from tests.waiting import wait_until
 
@@ -80,6 +80,10 @@ def alive(those: set[tuple[int, int]]) -> set[tuple[int, int]]:
     return those & {(number, begun) for number, (_, begun) in processes().items()}
 
 
+def ended(those: set[tuple[int, int]]) -> bool:
+    return not alive(those)
+
+
 def at_work_in(folder: Path) -> list[str]:
     """Command lines that name a folder."""
     found = []
@@ -136,7 +140,7 @@ def disturb(
         status = process.wait(60)
         assert time.monotonic() - sent < QUICKLY
         said = process.stderr.read() if process.stderr else ""
-    wait_until(lambda: not alive(below), "no process of raven's is left", timeout=10)
+    wait_until(partial(ended, below), "no process of raven's is left", timeout=10)
     assert not at_work_in(output)
     stand_in.release()
     stand_in.forget()
@@ -181,6 +185,18 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 }
 
 
+def watch_until(process: subprocess.Popen[str], moment: Callable[[], bool], what: str) -> set[tuple[int, int]]:
+    """Waits for a moment, or the end of a process; all processes that were seen below it."""
+    seen: set[tuple[int, int]] = set()
+
+    def reached() -> bool:
+        seen.update(descendants(process.pid))
+        return process.poll() is not None or moment()
+
+    wait_until(reached, what, pause=0.02)
+    return seen
+
+
 def test_kill_at_every_stage_of_one_encode_changes_no_byte(
     raven: Raven, clip: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -189,20 +205,10 @@ def test_kill_at_every_stage_of_one_encode_changes_no_byte(
     killed = 0
     for name, moment in MOMENTS.items():
         with running(command, raven.environment()) as process:
-            below: set[tuple[int, int]] = set()
-
-            def reached(
-                process: subprocess.Popen[str] = process,
-                moment: Callable[[Path], bool] = moment,
-                below: set[tuple[int, int]] = below,
-            ) -> bool:
-                below |= descendants(process.pid)
-                return process.poll() is not None or moment(output)
-
-            wait_until(reached, name, pause=0.005)
+            below = watch_until(process, partial(moment, output), name)
             process.kill()
             killed += process.wait(60) == -signal.SIGKILL
-        wait_until(lambda below=below: not alive(below), "no process of raven's is left", timeout=10)
+        wait_until(partial(ended, below), "no process of raven's is left", timeout=10)
     assert killed >= 5  # the last ones may come too late
     film = raven.encode(clip, output, "seconds")
     assert files_of(film.folder) == undisturbed

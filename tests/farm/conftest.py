@@ -25,3 +25,9 @@ def servers(mariadb_server: MariaDb, rabbitmq_server: RabbitMq, ceph_server: Cep
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 seconds of picture and sound, not a whole number of segments, with keyframes that are not the grid's."""
     return generate_clip(tmp_path_factory.mktemp("film") / "film.ts", FRAMES, gop=37)
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds, for the neighbours of what is tested."""
+    return generate_clip(tmp_path_factory.mktemp("short") / "short.ts", 3 * 50)

@@ -68,12 +68,9 @@ def encoded(farm: Farm, film: Path) -> Encoded:
     return Encoded(task, row, farm.download(task, farm.folder / "downloaded"))
 
 
-def quick(farm: Farm, film: Path) -> int:
-    """A task that must not be harmed by what happens beside it."""
-    source = farm.sources / "film.ts"
-    if not source.exists():
-        shutil.copy(film, source)
-    return farm.submit(source, profile="test")
+def quick(farm: Farm, short: Path) -> int:
+    """A short task that must not be harmed by what happens beside it."""
+    return farm.submit(shutil.copy(short, farm.sources / "short.ts"), profile="test")
 
 
 def test_a_submitted_row_ends_done_with_all_that_a_client_reads(encoded: Encoded, servers: Servers) -> None:
@@ -177,24 +174,25 @@ def test_chunks_are_encoded_while_the_master_still_reads(farm: Farm, film: Path)
         task = farm.submit(pipe.path, profile="test")
         pipe.feed(0.6)
         farm.until(lambda: farm.jobs(task, kind="encode", state="done"), "a chunk is encoded")
+        farm.until(lambda: farm.task(task)["progress"] > 0, "its client sees that it advances")
         (prepare,) = farm.jobs(task, kind="prepare")
         assert prepare["state"] == "running"
         row = farm.task(task)
         assert row["status"] == "encoding"
-        assert 0 < row["progress"] < 1
+        assert row["progress"] < 1
         pipe.feed(1)
     assert farm.done(task)["duration"] == pytest.approx(FRAMES / 25)
     folder = farm.download(task, farm.folder / "recording")
     assert count_frames(ffmpeg(), folder / names.MULTIVARIANT) == [FRAMES, FRAMES]
 
 
-def test_deleting_a_running_task_stops_it_and_nothing_else(farm: Farm, film: Path) -> None:
+def test_deleting_a_running_task_stops_it_and_nothing_else(farm: Farm, film: Path, short: Path) -> None:
     """Nobody pays for what nobody wants: processes are gone at once, objects soon, the neighbour is unharmed."""
     source = shutil.copy(film, farm.sources / "unwanted.ts")
     unwanted = farm.submit(source, profile="slow", priority=1)
     farm.until(lambda: len(farm.processes(unwanted)) >= 2, "both workers encode it")
     assert farm.keys(f"tmp/{unwanted}/")
-    neighbour = quick(farm, film)
+    neighbour = quick(farm, short)
     farm.delete(unwanted)
     begun = time.monotonic()
     farm.until(lambda: not farm.processes(unwanted), "its processes end", timeout=30)
@@ -204,7 +202,7 @@ def test_deleting_a_running_task_stops_it_and_nothing_else(farm: Farm, film: Pat
     assert farm.keys(f"tmp/{unwanted}/") + farm.keys(f"out/{unwanted}/") == []
     assert list(farm.temporary.glob(f"raven-{unwanted}-*")) == []
     farm.done(neighbour)
-    assert len(farm.history(neighbour, "encode done")) == CHUNKS
+    assert len(farm.history(neighbour, "encode done")) == 3
     assert farm.history(neighbour, "encode retried") + farm.history(neighbour, "encode stopped") == []
 
 
@@ -222,22 +220,22 @@ def test_deleting_a_running_recording_stops_the_master_too(farm: Farm, film: Pat
     assert list(farm.temporary.glob(f"raven-{task}-*")) == []
 
 
-def test_deleting_a_task_that_is_done_removes_its_outputs(farm: Farm, film: Path) -> None:
+def test_deleting_a_task_that_is_done_removes_its_outputs(farm: Farm, short: Path) -> None:
     """The row is the client's handle on the outputs: without it they are nobody's."""
-    kept, deleted = quick(farm, film), quick(farm, film)
+    kept, deleted = quick(farm, short), quick(farm, short)
     farm.done(kept)
     farm.done(deleted)
     assert farm.keys(f"out/{deleted}/")
     farm.delete(deleted)
     farm.until(lambda: not farm.jobs(deleted), "it is forgotten")
     assert farm.keys(f"out/{deleted}/") == []
-    assert len(farm.outputs(kept)) == len(farm.keys(f"out/{kept}/")) > CHUNKS
+    assert count_frames(ffmpeg(), farm.download(kept, farm.folder / "kept") / names.MPD) == [150, 150]
 
 
-def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, film: Path) -> None:
+def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, short: Path) -> None:
     """Clients write rows by hand, and each of these has been written; the message has to say what to mend."""
-    good = quick(farm, film)
-    source, folder = str(farm.sources / "film.ts"), farm.sources
+    good = quick(farm, short)
+    source, folder = str(farm.sources / "short.ts"), farm.sources
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_bytes(b"Dear Sir,\n" * 999)
     (folder / "half.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0")
@@ -273,7 +271,7 @@ def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, film
     assert [key for task in bad for key in farm.keys(f"tmp/{task}/") + farm.keys(f"out/{task}/")] == []
 
 
-def test_messages_that_nobody_can_read_are_put_aside_and_harm_nobody(farm: Farm, film: Path) -> None:
+def test_messages_that_nobody_can_read_are_put_aside_and_harm_nobody(farm: Farm, short: Path) -> None:
     """Whatever gets into a queue, by a mistake or an older version, must not stop the daemons that read it."""
     garbage = [b"\x00\xff garbage", b"{}", b'{"kind": "prepare", "version": 99}']
     for queue in names.QUEUES:
@@ -289,7 +287,7 @@ def test_messages_that_nobody_can_read_are_put_aside_and_harm_nobody(farm: Farm,
         return {queue: farm.broker.depth(names.dead_letters(queue)) for queue in names.QUEUES}
 
     farm.until(lambda: dead() == expected, "all are dead-lettered")
-    farm.done(quick(farm, film))
+    farm.done(quick(farm, short))
     assert dead() == expected
     assert all(daemon.is_alive() for daemon in farm.daemons.values())
 
