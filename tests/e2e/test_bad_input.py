@@ -34,8 +34,7 @@ def folder(source: Path) -> None:
     source.mkdir()
 
 
-def socket(source: Path) -> None:
-    os.mkfifo(source.with_suffix(".pipe"))  # only for its kind: a device would need rights
+def device(source: Path) -> None:
     source.symlink_to("/dev/null")
 
 
@@ -72,7 +71,7 @@ SOURCES: dict[Callable[[Path], None], str] = {
     text: "cannot be read as audio or video",
     noise: "Invalid data",
     folder: "is a directory",
-    socket: "neither a file nor a pipe",
+    device: "neither a file nor a pipe",
     no_header: "cannot be read as audio or video",
     broken_header: "cannot be read as audio or video",
     subtitles_alone: "neither a video nor an audio track",

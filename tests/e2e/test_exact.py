@@ -194,10 +194,10 @@ def chunks(raven: Raven, tmp_path_factory: pytest.TempPathFactory) -> tuple[Film
     folder = tmp_path_factory.mktemp("chunks")
     stand_in = StandIn.install(folder / "ffmpeg", keep=True)
     # noise and stillness, so that the chunks differ in all that an encoder could put into its headers
-    picture = "testsrc2=size=640x360:rate=24000/1001,noise=alls=60:allf=t:enable='between(t,4,8)'"
+    picture = "testsrc2=size=320x180:rate=24000/1001,noise=alls=60:allf=t:enable='between(t,4,8)'"
     tone = f"sine=frequency=440:sample_rate=44100:duration={340 * 1001 / 24000:.6f}"
     source = folder / "film.mkv"
-    coding = ["-frames:v", "340", *h264("keyint=100"), "-c:a", "flac"]
+    coding = ["-frames:v", "340", *h264("keyint=100", "ultrafast"), "-c:a", "flac"]
     run_ffmpeg(["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, *coding, str(source)])
     return raven.encode(source, folder / "out", "quick", RAVEN_FFMPEG=str(stand_in.program)), stand_in
 
