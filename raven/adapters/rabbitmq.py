@@ -70,7 +70,7 @@ class _RabbitConsumer:
 
     def __init__(self, broker: RabbitBroker, queue_name: str | None, prefetch: int) -> None:
         self._broker, self._queue, self._prefetch = broker, queue_name, prefetch
-        self._arrived: queue.SimpleQueue[_Delivery] = queue.SimpleQueue()
+        self._arrived: queue.Queue[_Delivery] = queue.Queue()
         self._wanted = False
         self._tag = ""
         self._channel: BlockingChannel | None = None
@@ -109,8 +109,7 @@ class _RabbitConsumer:
         if not self._wanted or (self._channel is not None and self._channel.is_open and self._tag):
             return
         if self._channel is None or not self._channel.is_open:
-            while not self._arrived.empty():
-                self._arrived.get()  # of the lost channel: they come again
+            self._undelivered()  # of the lost channel: they come again
             self._channel = self._broker.open_channel()
             self._channel.basic_qos(prefetch_count=self._prefetch)
             self._channel.add_on_cancel_callback(self._cancelled)
@@ -130,11 +129,19 @@ class _RabbitConsumer:
     def _on_message(self, control: bool, channel: BlockingChannel, method: Any, _: Any, body: bytes) -> None:
         self._arrived.put(_Delivery(self, None if control else channel, method.delivery_tag, body))
 
+    def _undelivered(self) -> list[_Delivery]:
+        """Empties what has arrived and was not taken; never waits, as a taker may be quicker."""
+        found: list[_Delivery] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._arrived.get_nowait())
+        return found
+
     def _stop(self) -> None:
         if self._channel is not None and self._channel.is_open and self._tag:
             self._channel.basic_cancel(self._tag)
-            while not self._arrived.empty():
-                self._channel.basic_nack(self._arrived.get()._tag, requeue=True)
+            for delivery in self._undelivered():
+                self._channel.basic_nack(delivery._tag, requeue=True)
         self._tag = ""
 
     def _end(self) -> None:
@@ -159,8 +166,6 @@ class RabbitBroker:
         self._fault = "not connected yet"
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._thread.start()
-
-    # what other threads call
 
     def publish(self, queue: str, body: bytes) -> None:
         self.call(lambda channel: self._publish(channel, "", queue, body, mandatory=True))
@@ -198,7 +203,7 @@ class RabbitBroker:
             future.cancel()
             raise Unavailable(f"RabbitMQ does not answer: {self._fault}") from error
         except (AMQPError, OSError) as error:
-            raise Unavailable(f"RabbitMQ: {_text(error)}") from error
+            raise Unavailable(f"RabbitMQ: {str(error) or type(error).__name__}") from error
 
     def submit(self, function: Callable[[BlockingChannel], Any]) -> Future[Any]:
         """The same without waiting; what is submitted while the broker is away waits for it."""
@@ -210,8 +215,6 @@ class RabbitBroker:
     def forget(self, consumer: _RabbitConsumer) -> None:
         """Drops a closed consumer."""
         self._consumers.remove(consumer)
-
-    # what runs on the connection's thread
 
     def open_channel(self) -> BlockingChannel:
         """A channel of its own for a consumer."""
@@ -244,7 +247,7 @@ class RabbitBroker:
                 while not self._stopping:
                     self._turn()
             except (AMQPError, OSError, Unavailable) as error:
-                self._fault = _text(error)
+                self._fault = str(error) or type(error).__name__
                 log.warning("broker lost", fault=self._fault)
             finally:
                 self._disconnect()
@@ -293,7 +296,3 @@ class RabbitBroker:
         if connection is not None and connection.is_open:
             with contextlib.suppress(AMQPError, OSError):  # it is given up either way
                 connection.close()
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

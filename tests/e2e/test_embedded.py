@@ -18,7 +18,19 @@ import pytest
 
 from raven import names
 from raven.adapters.local_broker import LocalBroker
-from tests.e2e.tools import PACKET, SAMPLE_RATE, Film, Ran, Raven, StandIn, count_samples, encode_command, files_of, run
+from tests.e2e.tools import (
+    PACKET,
+    SAMPLE_RATE,
+    SECONDS,
+    Film,
+    Ran,
+    Raven,
+    StandIn,
+    count_samples,
+    encode_command,
+    files_of,
+    run,
+)
 from tests.media import ffmpeg, generate_clip, run_ffmpeg
 from tests.waiting import wait_until
 
@@ -172,7 +184,7 @@ def run_on_terminal(command: list[str], environment: dict[str, str]) -> tuple[st
             except OSError:  # how Linux says that the other side has closed
                 pass
             stdout = process.stdout.read() if process.stdout else ""
-            return shown.decode("utf-8", "replace"), stdout, process.wait(60)
+            return shown.decode("utf-8", "replace"), stdout, process.wait(SECONDS)
     finally:
         os.close(ours)
 
@@ -234,7 +246,7 @@ class TestTheSameFolderAgain:
             assert "another raven" in said.stderr
             assert first.poll() is None
             first.send_signal(signal.SIGINT)
-            assert first.wait(60) == 130
+            assert first.wait(SECONDS) == 130
         stand_in.release()
         stand_in.forget()
         film = raven.encode(clip, tmp_path / "out", "quick", RAVEN_FFMPEG=str(stand_in.program))
@@ -290,7 +302,7 @@ class TestSettings:
         with running(command, raven.environment(RAVEN_FFMPEG=str(stand_in.program))) as process:
             wait_until(lambda: len(stand_in.chunks_begun()) == 3, "three encodes that do not end")
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 130
+            assert process.wait(SECONDS) == 130
         assert len(stand_in.chunks_begun()) == 3
 
     def test_a_profile_of_ones_own_is_found_through_raven_profiles(self, raven: Raven, tmp_path: Path) -> None:

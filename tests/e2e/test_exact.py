@@ -113,6 +113,8 @@ SORTS = [
         210,
         video("mkv", *h264("keyint=50:bframes=2"), select="select=not(eq(mod(n\\,7)\\,3)+eq(mod(n\\,7)\\,4))"),
     ),
+    # no keyframe but the first: what counts as one is whole only a turn of the refresh later
+    Sort("h264-intra-refresh", Fraction(25), 210, video("ts", *h264("intra-refresh=1:keyint=30:bframes=0"))),
     Sort("ntsc-edit-list", Fraction(30000, 1001), 225, trimmed),
     Sort("one-keyframe", Fraction(25), 310, video("mkv", *h264("keyint=infinite:scenecut=0:bframes=3"), frames=310)),
     Sort(

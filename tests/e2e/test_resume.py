@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tools import Raven, StandIn, encode_command, files_of, run
+from tests.e2e.tools import SECONDS, Raven, StandIn, encode_command, files_of, run
 from tests.media import generate_clip
 from tests.waiting import wait_until
 
@@ -137,7 +137,7 @@ def disturb(
         assert at_work_in(output)
         sent = time.monotonic()
         process.send_signal(number)
-        status = process.wait(60)
+        status = process.wait(SECONDS)
         assert time.monotonic() - sent < QUICKLY
         said = process.stderr.read() if process.stderr else ""
     wait_until(partial(ended, below), "no process of raven's is left", timeout=10)
@@ -207,7 +207,7 @@ def test_kill_at_every_stage_of_one_encode_changes_no_byte(
         with running(command, raven.environment()) as process:
             below = watch_until(process, partial(moment, output), name)
             process.kill()
-            killed += process.wait(60) == -signal.SIGKILL
+            killed += process.wait(SECONDS) == -signal.SIGKILL
         wait_until(partial(ended, below), "no process of raven's is left", timeout=10)
     assert killed >= 5  # the last ones may come too late
     film = raven.encode(clip, output, "seconds")

@@ -34,7 +34,7 @@ from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult,
 from raven.profile import Profile
 from tests.builders import audio_result, encode_result, init_segment, profile, task_row
 from watcher.orders import audio_samples, order, publish_order, purge_order
-from watcher.plan import NewJob, Plan, plan, plan_deleted, prepared
+from watcher.plan import UNTAKEN_MS, NewJob, Plan, plan, plan_deleted, prepared
 from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
 from watcher.transitions import Limits, again, on_lapse, on_report, queued, unqueued
 
@@ -141,6 +141,7 @@ class Farm:
         for new in step.new_jobs:
             self._add(new)
         for transition in step.transitions:
+            self._give_up_the_untaken(self.jobs[transition.job])
             assert self.apply(transition), "a plan's own transition is never late"
         self.stopping = step.stop
         if step.prune:
@@ -149,6 +150,13 @@ class Farm:
         if step.forget:
             self.jobs, self.forgotten = {}, True
         return bool(step.transitions)
+
+    def _give_up_the_untaken(self, row: JobRow) -> None:
+        """A job that was handed out is cancelled only when nobody has taken it for long; who does is called off."""
+        if row.state != JobState.WAITING:
+            assert row.state == JobState.QUEUED
+            assert self.now - row.changed_at > UNTAKEN_MS
+            self.fenced.add((row.id, row.attempt))
 
     def _add(self, new: NewJob) -> None:
         assert (new.kind, new.position) not in {(row.kind, row.position) for row in self.jobs.values()}

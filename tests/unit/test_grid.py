@@ -305,6 +305,16 @@ def test_a_single_picture_gets_a_rate_too(times: list[Fraction]) -> None:
     assert choose_rate(times, [Fraction(0), Fraction(50)], MILLISECONDS) == 50
 
 
+def test_the_rates_of_film_and_television_are_standard() -> None:
+    """Written out once more, as a misprint in the table would move the sound of every such film."""
+    known = [Fraction(n) for n in (1, 5, 10, 12, 15, 24, 25, 30, 48, 50, 60)]
+    known += [Fraction(n * 1000, 1001) for n in (12, 15, 24, 30, 48, 60)]
+
+    assert set(known) <= set(STANDARD_RATES)
+    assert all(rate <= MAX_RATE and rate.denominator in (1, 2, 1001) for rate in STANDARD_RATES)
+    assert list(STANDARD_RATES) == sorted(set(STANDARD_RATES))
+
+
 def test_two_frames_at_one_place_are_not_on_a_grid() -> None:
     """50 fields in a container that claims 25 frames: every second one would vanish."""
     assert not lies_on_grid(_stamps(Fraction(50), 20, Fraction(1, 50)), Fraction(25), Fraction(1, 50))

@@ -9,7 +9,7 @@ import pytest
 
 from raven.model import PrepareResult, PublishResult
 from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row
-from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, Ending, NewJob, Plan, plan, plan_deleted, prepared
+from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, UNTAKEN_MS, Ending, NewJob, Plan, plan, plan_deleted, prepared
 from watcher.rows import OPEN, JobRow, JobState, TaskState
 
 NOW = 1000
@@ -166,6 +166,17 @@ def test_what_was_not_handed_out_is_cancelled() -> None:
     assert [(t.job, t.values["state"], t.values["changed_at"]) for t in step.transitions] == [(71, "cancelled", NOW)]
     assert step.stop
     assert step.new_jobs == ()
+
+
+@pytest.mark.parametrize(("age", "held"), [(UNTAKEN_MS, True), (UNTAKEN_MS + 1, False)], ids=["just", "too long"])
+def test_a_queued_job_that_nobody_takes_does_not_hold_up_the_purge_for_ever(age: int, held: bool) -> None:
+    """A farm without a single worker can still delete a task."""
+    have = [replace(job_row(state="queued"), changed_at=NOW)]
+
+    step = plan_deleted(have, NOW + age)
+
+    assert step.stop == held
+    assert [t.values["state"] for t in step.transitions] == ([] if held else ["cancelled"])
 
 
 @pytest.mark.parametrize(("status", "position"), [("done", PURGE_TEMPORARY), ("failed", PURGE_ALL)])
