@@ -109,7 +109,7 @@ class PurgeJob(_Job):
     """Remove the objects under these prefixes."""
 
     kind: Literal["purge"] = "purge"
-    prefixes: tuple[str, ...]
+    prefixes: tuple[Annotated[str, Field(pattern=r"^(tmp|out)/[1-9][0-9]*/$")], ...]
 
 
 Job = Annotated[PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 _EXACT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40}|/0*[1-9][0-9]{0,39})?")
 """No exponent, no zero below the line: Fraction takes the one at any size and breaks on the other."""
@@ -22,6 +22,13 @@ def _fraction(value: Any) -> Fraction:
 
 
 Rational = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str)]
+
+# What ends in a path or a command line is spelled out: a message is not to be believed.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+"""Of a rendition or a track: a folder of the outputs."""
+Word = Annotated[str, Field(pattern=r"^[a-z0-9]*$")]
+Turn = Literal["hflip", "vflip", "transpose=clock", "transpose=cclock", "transpose=clock_flip", "transpose=cclock_flip"]
+ColourTag = Literal["color_primaries", "color_trc", "colorspace", "range"]
 
 
 class Value(BaseModel):
@@ -43,10 +50,10 @@ class VideoFacts(Value):
     rate: Rational
     """Output rate R, frames/s."""
     constant_rate: bool
-    orient: tuple[str, ...] = ()
+    orient: tuple[Turn, ...] = ()
     """Filters that undo the container's display matrix, in order."""
     pixel_format: str = ""
-    colour: dict[str, str] = {}
+    colour: dict[ColourTag, Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]] = {}
     """Colour tags that the source states, by setparams option; what it does not state is absent, never guessed."""
 
 
@@ -54,7 +61,7 @@ class AudioFacts(Value):
     """One audio track. `name` is its place in the outputs, such as `eng-1`."""
 
     stream: int
-    name: str
+    name: Name
     codec: str
     channels: int
     sample_rate: int
@@ -81,17 +88,17 @@ class SourceFacts(Value):
 class Rendition(Value):
     """One rung of the ladder as this task has it: the profile's rung fitted to the source."""
 
-    name: str
+    name: Name
     width: int
     height: int
     codec: Literal["libx264"]
-    preset: str
+    preset: Word
     crf: float
     maxrate: int | None
     """Cap in kbit/s; None for no cap."""
     bufsize: int | None
     threads: int
-    encoder_profile: str
+    encoder_profile: Word
     options: dict[str, str] = {}
 
 
@@ -99,9 +106,10 @@ class AudioRendition(Value):
     """How a track is encoded."""
 
     codec: Literal["aac"]
-    bitrate: int
-    channels: int
-    sample_rate: int
+    bitrate: int = Field(ge=8, le=1024)
+    """kbit/s."""
+    channels: Literal[1, 2, 6]
+    sample_rate: Literal[16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000]
 
 
 class SegmentInfo(Value):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from raven.errors import ConfigError
 from raven.media.grid import Grid
-from raven.model import AudioRendition, Rational
+from raven.model import AudioRendition, Name, Rational, Word
 
 
 class _Table(BaseModel):
@@ -42,7 +42,7 @@ class Cutting(_Table):
 class Rung(_Table):
     """One rung of the ladder: the box that the picture is fitted into (turned for portrait), and its quality."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    name: Name
     width: int = Field(ge=16, le=16384)
     height: int = Field(ge=16, le=16384)
     crf: float = Field(ge=0, le=51)
@@ -53,10 +53,10 @@ class Rung(_Table):
 
 class VideoProfile(_Table):
     codec: Literal["libx264"] = "libx264"
-    preset: str = "medium"
+    preset: Word = "medium"
     threads: int = Field(default=2, ge=1, le=64)
     """Threads of each rung's encoder: fixed, so that a chunk encoded again elsewhere gives the same bytes."""
-    encoder_profile: str = "high"
+    encoder_profile: Word = "high"
     """H.264 profile; empty for what the encoder chooses (lossless needs that)."""
     options: dict[str, str] = {}
     """More x264 parameters, `name = "value"`."""

@@ -185,6 +185,41 @@ def test_a_report_that_no_row_can_hold_is_unreadable(field: str, value: object) 
         read_report(changed(Progress(**ABOUT), **{field: value}))
 
 
+HOSTILE: list[tuple[Value, tuple[str | int, ...], object]] = [
+    (encode_job(), ("video", "orient"), ["movie=/etc/passwd"]),
+    (encode_job(), ("video", "orient"), ["hflip,movie=/etc/passwd"]),
+    (encode_job(), ("video", "colour"), {"range": "1,movie=/etc/passwd"}),
+    (encode_job(), ("video", "colour"), {"range=1,metadata": "1"}),
+    (encode_job(), ("renditions", 0, "name"), "../../../etc/cron.d/x"),
+    (encode_job(), ("renditions", 0, "name"), ""),
+    (encode_job(), ("renditions", 0, "preset"), "-y"),
+    (encode_job(), ("renditions", 0, "encoder_profile"), "high -y"),
+    (audio_job(), ("track", "name"), "../x"),
+    (audio_job(), ("track", "name"), "a/b"),
+    *(
+        (purge_job(), ("prefixes", 0), prefix)
+        for prefix in ("", "/", "out/", "out/7", "out/../", "out/7/video/", "x/7/")
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("job", "where", "value"), HOSTILE, ids=[f"{where[0]}: {value}" for _, where, value in HOSTILE]
+)
+def test_nothing_foreign_reaches_a_command_line_or_a_path(
+    job: Value, where: tuple[str | int, ...], value: object
+) -> None:
+    """Who can write into the broker could else read a node's files with a filter, or purge everybody's outputs."""
+    body = json.loads(encode(job))
+    inner = body
+    for step in where[:-1]:
+        inner = inner[step]
+    inner[where[-1]] = value
+
+    with pytest.raises(BadMessage, match=str(where[0])):
+        read_job(json.dumps(body).encode())
+
+
 def test_a_report_longer_than_any_film_needs_is_unreadable() -> None:
     with pytest.raises(BadMessage, match="bytes"):
         read_report(encode(Failed(**ABOUT, message="x" * REPORT_BYTES)))
