@@ -102,7 +102,7 @@ def test_the_format_can_be_forced(stderr: Stderr, log_format: str, is_json: bool
 def test_lines_of_libraries_have_the_same_shape(stderr: Stderr) -> None:
     stderr.configure(settings(), "master")
 
-    logging.getLogger("some.library").warning("watch %s", "out")
+    logging.getLogger("some.package").warning("watch %s", "out")
 
     (event,) = stderr.events
     assert (event["event"], event["level"], event["role"]) == ("watch out", "warning", "master")
@@ -123,7 +123,7 @@ def test_what_is_below_the_level_is_not_logged(stderr: Stderr) -> None:
     stderr.configure(settings(log_level="warning"), "worker")
 
     structlog.get_logger().info("chatter")
-    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.package").info("chatter")
     structlog.get_logger().warning("trouble")
 
     assert [e["event"] for e in stderr.events] == ["trouble"]
@@ -159,7 +159,7 @@ def test_settings_in_a_line_do_not_show_passwords(stderr: Stderr) -> None:
     stderr.configure(chosen, "watcher")
 
     structlog.get_logger().info("started", settings=chosen)
-    logging.getLogger("some.library").info("with %r", chosen)
+    logging.getLogger("some.package").info("with %r", chosen)
 
     assert len(stderr.events) == 2
     assert "geheim" not in stderr.text
