@@ -178,11 +178,11 @@ def test_a_profile_that_the_encoder_refuses_fails_with_the_words_of_the_encoder(
     profiles, output = tmp_path / "profiles", tmp_path / "out"
     shutil.copytree(raven.profiles, profiles)
     file = profiles / "quick.toml"
-    file.write_text(file.read_text("utf-8").replace('"ultrafast"', '"warp-nine"'), encoding="utf-8")
+    file.write_text(file.read_text("utf-8").replace('"ultrafast"', '"warpnine"'), encoding="utf-8")
     clip = generate_clip(tmp_path / "clip.mp4", 10, audio=False)
     ran = Raven(profiles).run(clip, output, "--profile", "quick", "--json")
     assert ran.status == 1
-    assert "warp-nine" in ran.json["message"]
+    assert "warpnine" in ran.json["message"]
     assert "Traceback" not in ran.stderr
     assert not output.exists()
 

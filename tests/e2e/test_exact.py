@@ -15,11 +15,11 @@ from raven import names
 from raven.media import boxes
 from raven.media.probe import open_source
 from raven.profile import Cutting
+from tests.e2e.lossless import check_lossless
 from tests.e2e.tools import (
     PACKET,
     SAMPLE_RATE,
     Film,
-    Frames,
     Raven,
     StandIn,
     corpus_file,
@@ -28,30 +28,6 @@ from tests.e2e.tools import (
     read_frames,
 )
 from tests.media import generate_clip, run_ffmpeg
-
-
-def unchunked(source: Path, rate: Fraction, frames: int, size: tuple[int, int]) -> Frames:
-    """One ffmpeg run over the whole source, onto the same grid."""
-    quiet = ("-loglevel", "fatal")  # what ffmpeg has to say of a source's quirks is no fault of what we made of it
-    origin = read_frames(source, "null", "-frames:v", "1", *quiet)[0].times[0]
-    chain = [
-        f"setpts=PTS-round(({origin})/TB)",
-        f"fps={rate}:start_time=0",
-        f"scale={size[0]}:{size[1]}:flags=bicubic",
-        "format=yuv420p",
-    ]
-    return read_frames(source, ",".join(chain), "-frames:v", str(frames), *quiet)[0]
-
-
-def check_lossless(film: Film, source: Path, frames: int) -> None:
-    """The chunked encode has the frames of the unchunked run bit by bit, through both manifests."""
-    decoded = film.check_frames(frames)
-    (size,) = film.sizes().values()
-    wanted = unchunked(source, film.rate, frames, size).hashes
-    assert len(wanted) == frames
-    assert len(set(wanted)) > frames // 2  # else frames could change places and nobody would see it
-    assert [[stream.hashes for stream in streams] for streams in decoded] == [[wanted], [wanted]]
-
 
 # generated sources: each is awkward to cut in its own way
 

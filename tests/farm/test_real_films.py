@@ -1,4 +1,4 @@
-"""Real films through the farm: every frame of them, and the very bytes that one machine alone makes."""
+"""Real films through the farm: the very frames of them, and the very bytes that one machine alone makes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.lossless import check_lossless
+from tests.e2e.tools import Film
 from tests.farm.farm import ROOT, Farm, Servers
-from tests.media import corpus, count_frames, ffmpeg
+from tests.media import corpus
 
 pytestmark = pytest.mark.servers
 FILMS = {
@@ -39,26 +41,23 @@ def media_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_a_real_film_comes_out_of_the_farm_as_from_one_machine_with_every_frame(
+def test_a_real_film_comes_out_of_the_farm_as_from_one_machine_with_the_frames_of_one_ffmpeg(
     farm: Farm, tmp_path: Path, name: str
 ) -> None:
     folder = corpus()
     if folder is None or not (folder / name).exists():
         pytest.skip(f"{name} is not in a corpus of media files")
     source = Path(shutil.copy(folder / name, farm.sources / name))
-    task = farm.submit(source, profile="test")
+    task = farm.submit(source, profile="lossless")
     row = farm.done(task, timeout=240)
     farmed = farm.download(task, tmp_path / "farmed")
 
-    for manifest in ("master.m3u8", "manifest.mpd"):
-        counted = count_frames(ffmpeg(), farmed / manifest)
-        assert counted
-        assert set(counted) == {FILMS[name]}, manifest
+    check_lossless(Film(farmed), source, FILMS[name])
     assert row["progress"] == 1
 
     alone = tmp_path / "alone"
     subprocess.run(
-        [sys.executable, "-m", "raven", "encode", str(source), "--output", str(alone), "--profile", "test"],
+        [sys.executable, "-m", "raven", "encode", str(source), "--output", str(alone), "--profile", "lossless"],
         check=True,
         cwd=ROOT,
         capture_output=True,

@@ -60,7 +60,7 @@ class Film:
         done = PrepareResult(facts=self.facts, samples=samples, complete=True)
         if video is not None:
             grid = settings.cutting.grid(video.rate)
-            for seen in range(0, self.frames, grid.segment):
+            for seen in range(0, self.frames, grid.chunk):
                 yield PrepareResult(facts=self.facts, chunks=grid.whole_chunks(seen), frames=seen)
             done = done.model_copy(update={"chunks": grid.chunk_count(self.frames), "frames": self.frames, "tail": 2})
         else:
@@ -126,6 +126,8 @@ class Farm:
 
     def _step(self) -> bool:
         self.stopping = False
+        if self.forgotten:
+            return False  # no row is left that could make the watcher look
         if self.task is None:
             return self._carry_out(plan_deleted(self.jobs.values(), self.now))
         step = plan(self.task, self.jobs.values(), self.now)
@@ -196,9 +198,10 @@ class Farm:
         """The client deletes the row."""
         self.task = None
 
-    def hand_out(self, fate: str = "sent") -> None:
-        """Every waiting job whose time has come goes to the broker, which may lose it or deny that it has it."""
-        for row in [row for row in self.jobs.values() if row.state == JobState.WAITING and row.not_before <= self.now]:
+    def hand_out(self, fate: str = "sent", room: int = 100) -> None:
+        """Waiting jobs whose time has come go to the broker, which may lose them or deny that it has them."""
+        ready = [row for row in self.jobs.values() if row.state == JobState.WAITING and row.not_before <= self.now]
+        for row in ready[:room]:
             job = self._order(row)
             if job is None:
                 continue
@@ -342,21 +345,25 @@ class Farm:
     def finish_fairly(self, rounds: int = 60) -> None:
         """From here on nothing is lost and nobody dies."""
         for _ in range(rounds):
-            self.hear_the_cancel()
-            while self.working:
-                self.finish(0)
-            self._deliver_all()
-            self.advance()
-            self.care()
-            self.advance()
+            self.go_well()
             if self.at_rest():
                 return
-            self.hand_out()
-            while self.queue:
-                self.take(0, "n1")
-            self._deliver_all()
             self.now += 61_000  # more than the longest back-off
         raise AssertionError(f"still not at an end: {self.task} {list(self.jobs.values())}")
+
+    def go_well(self) -> None:
+        """All that is handed out is taken, done and heard of."""
+        self.hear_the_cancel()
+        while self.working:
+            self.finish(0)
+        self._deliver_all()
+        self.advance()
+        self.care()
+        self.advance()
+        self.hand_out()
+        while self.queue:
+            self.take(0, "n1")
+        self._deliver_all()
 
     def _deliver_all(self) -> None:
         reports, self.reports = self.reports, []
