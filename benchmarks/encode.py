@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.measure import Measured, measure
 from master.prepare import probe
 from raven.config import ffmpeg_path, load_settings
-from raven.media.command import x264_arguments
+from raven.media.encoders import x264_arguments
 from raven.media.ladder import choose_renditions
 from raven.model import SourceFacts
 from raven.process import StopSignal

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from raven.errors import SourceUnreadable
-from raven.media.command import SHIFT
+from raven.media.filters import SHIFT
 from raven.media.grid import Grid
 from raven.media.nal import starts_clean
 

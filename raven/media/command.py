@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
+from raven.media.encoders import x264_arguments
+from raven.media.filters import SHIFT, colour_filters, grid_filters, picture_filters
 from raven.media.grid import Grid, Span
 from raven.model import AudioRendition, Rendition, VideoFacts
-
-SHIFT = 60
-"""Seconds added to all times in the chunk objects (cutting adds, encoding takes off).
-
-NUT cannot carry times below zero, which nearly every MP4 with B-frames has; libavformat would shift such a
-chunk silently by the B-frame delay.
-"""
 
 _COMMON = [
     "-hide_banner",  # the build is in the report, not in every log
@@ -44,36 +38,6 @@ AUDIO_OFFSET = 1
 """Seconds that an encoded track is late in the encoder's file; the cut into segments takes them off."""
 
 
-def _grid_filters(grid: Grid, span: Span, tail: int) -> str:
-    """Source times to grid frames, by a rule that depends on absolute time alone and so is equal in all chunks."""
-    rate = _ratio(grid.rate)
-    chain = [
-        f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
-        f"settb=expr={grid.rate.denominator}/{grid.rate.numerator}",  # nearest frame, from absolute time
-        # start_time: the range starts at its first frame, whatever the lead-in packets gave
-        f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}",
-    ]
-    if tail:
-        chain.append(f"tpad=stop_mode=clone:stop={tail}")  # the last source frame lasts to the end of the grid
-    return ",".join(chain)
-
-
-def _ratio(rate: Fraction) -> str:
-    return f"{rate.numerator}/{rate.denominator}"
-
-
-def _picture_filters(video: VideoFacts, width: int, height: int) -> str:
-    chain = [*video.orient, f"scale={width}:{height}:flags=bicubic", "setsar=1"]  # outputs have square pixels
-    return ",".join(chain)
-
-
-def _colour_filter(video: VideoFacts) -> list[str]:
-    """Tags of the container that the bitstream may lack, so that they reach the encoder's VUI."""
-    if not video.colour:
-        return []
-    return ["setparams=" + ":".join(f"{key}={value}" for key, value in sorted(video.colour.items()))]
-
-
 @dataclass(frozen=True)
 class ChunkOrder:
     """What is made of one chunk."""
@@ -92,44 +56,18 @@ class ChunkOrder:
 def encode_graph(order: ChunkOrder) -> str:
     """The filter graph of a chunk: decode once, onto the grid, one branch per rung and one for the thumbnails."""
     outputs = [f"[v{i}]" for i in range(len(order.renditions))] + (["[t]"] if order.thumbs else [])
-    grid = _grid_filters(order.grid, order.span, order.tail)
-    head = ",".join([grid, *_colour_filter(order.video), f"split={len(outputs)}"])
+    grid = grid_filters(order.grid, order.span, order.tail)
+    head = ",".join([grid, *colour_filters(order.video), f"split={len(outputs)}"])
     branches = [
-        f"[v{i}]{_picture_filters(order.video, r.width, r.height)},format=yuv420p[out{i}]"
+        f"[v{i}]{picture_filters(order.video, r.width, r.height)},format=yuv420p[out{i}]"
         for i, r in enumerate(order.renditions)
     ]
     if order.thumbs:
         wanted = "+".join(f"eq(n\\,{frame - order.span.first})" for frame in order.thumbs)
-        size = _picture_filters(order.video, *order.thumb_size)
+        size = picture_filters(order.video, *order.thumb_size)
         # JPEG is full range (JFIF); select first, so that only the wanted frames are scaled
         branches.append(f"[t]select={wanted},{size},format=yuvj420p[thumbs]")
     return ";".join([f"[0:v:0]{head}{''.join(outputs)}", *branches])
-
-
-def x264_arguments(rendition: Rendition, grid: Grid) -> list[str]:
-    """Encoder settings of a rendition: capped constant quality in closed GOPs on the grid."""
-    parameters = {
-        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
-        "min-keyint": "1",
-        "scenecut": "0",  # no keyframe but the grid's: segment borders equal in all rungs
-        "open-gop": "0",  # each GOP decodes alone
-        "stitchable": "1",  # headers do not depend on the content: one init segment for all chunks
-        **rendition.options,
-    }
-    flags = [
-        "-c:v", "libx264",
-        "-preset", rendition.preset,
-        "-crf", f"{rendition.crf:g}",  # constant quality: independent chunks do not step at the seams
-        "-threads:v", str(rendition.threads),  # x264's output depends on it: fixed in the job
-        "-x264-params", ":".join(f"{key}={value}" for key, value in parameters.items()),
-        "-flags:v", "+bitexact",  # no encoder banner that differs between builds
-    ]  # fmt: skip
-    if rendition.maxrate is not None:
-        # a cap on the peaks, so that BANDWIDTH means something
-        flags += ["-maxrate", f"{rendition.maxrate}k", "-bufsize", f"{rendition.bufsize or 2 * rendition.maxrate}k"]
-    if rendition.encoder_profile:
-        flags += ["-profile:v", rendition.encoder_profile]
-    return flags
 
 
 def _rung_output(rendition: Rendition, order: ChunkOrder) -> list[str]:

@@ -18,14 +18,10 @@ FOREIGN = frozenset({"pika", "pymysql", "boto3", "botocore"})
 IMPURE = frozenset({"os", "time", "subprocess", "logging", "structlog", "socket", "threading", "random", "datetime"})
 PURE = (
     *(f"watcher.{name}" for name in ("plan", "rows", "transitions", "orders")),
-    *(
-        f"raven.media.{name}"
-        for name in (
-            "boxes", "cmaf", "command", "dash", "grid", "hls", "ladder", "nal", "orient", "presentation",
-        )
-    ),
     *(f"raven.{name}" for name in ("names", "model", "messages", "errors", "profile")),
-)  # fmt: skip
+)
+OPENS_SOURCES = frozenset({"raven.media.probe"})
+"""The rest of raven.media is pure too."""
 FILES = frozenset({"io", "pathlib", "shutil", "tempfile"})
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 50
@@ -142,7 +138,7 @@ def drivers_in_adapters(module: Module) -> Iterator[str]:
 
 def pure_is_pure(module: Module) -> Iterator[str]:
     """Pure modules take values and return values; only the profiles' loader may read files."""
-    if module.name in PURE:
+    if module.name in PURE or (_within(module.name, "raven.media") and module.name not in OPENS_SOURCES):
         forbidden = IMPURE if module.name == "raven.profile" else IMPURE | FILES
         for name in sorted(imported(module)):
             if _top(name) in forbidden:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raven.media.command import SHIFT, ChunkOrder, audio_command, encode_command, encode_graph
+from raven.media.command import ChunkOrder, audio_command, encode_command, encode_graph
+from raven.media.filters import SHIFT
 from raven.media.grid import Grid, Span
 from raven.model import AudioRendition, Rendition, VideoFacts
 from tests.builders import cutting, rendition, video_facts

@@ -17,7 +17,7 @@ from master.cut import EARLY_AUDIO, LEAD_OUT, AudioCopy, VideoCutter
 from master.cutter import Event, Order, cut
 from master.prepare import cutter_command
 from raven.errors import SourceUnreadable
-from raven.media.command import SHIFT
+from raven.media.filters import SHIFT
 from raven.media.grid import Grid, Span
 from raven.media.probe import Opened, open_source
 from raven.model import PrepareResult
