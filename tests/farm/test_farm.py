@@ -241,7 +241,7 @@ def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, shor
     (folder / "half.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0")
     (folder / "link.mp4").symlink_to("/etc/passwd")
     bad = {
-        farm.submit(source, profile="tset"): "profile: there is no 'tset'; known are default, slow, test",
+        farm.submit(source, profile="tset"): "profile: there is no 'tset'; known are default, lossless, slow, test",
         farm.submit(source, profile="test", priority=101): "priority: 101 is not between -100 and 100",
         farm.submit(source, profile="test", options="thumbs=no"): "options: .*JSON",
         farm.submit(source, profile="test", options="[1]"): "options: .*object",
