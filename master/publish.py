@@ -10,8 +10,19 @@ from langcodes import standardize_tag
 from raven import __version__, names
 from raven.agent import Context
 from raven.media import boxes, dash, hls
-from raven.media.grid import AudioGrid
-from raven.media.presentation import AudioTrack, Presentation, Track, VideoTrack, check_audio, timed, video_track
+from raven.media.grid import AudioGrid, Grid
+from raven.media.iframe_segments import iframe_track
+from raven.media.iframes import iframe_order
+from raven.media.presentation import (
+    AudioTrack,
+    IframeTrack,
+    Presentation,
+    Track,
+    VideoTrack,
+    check_audio,
+    timed,
+    video_track,
+)
 from raven.messages import PublishJob
 from raven.model import AudioFacts, PublishResult
 from raven.ports import Storage
@@ -23,7 +34,7 @@ def publish(job: PublishJob, context: Context, storage: Storage) -> PublishResul
     Raises OutputWrong when a segment is missing, doubled or foreign.
     """
     presentation = describe(job, storage)
-    size = sum(track.bytes for track in [*presentation.video, *presentation.audio])
+    size = sum(track.bytes for track in presentation.tracks)
     task_json = json.dumps(summary(job, presentation), indent=2) + "\n"
     prefix = names.out_prefix(job.task)
     for key, text in {names.TASK_JSON: task_json, **manifests(presentation)}.items():
@@ -38,16 +49,26 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
     facts, prefix = job.facts, names.out_prefix(job.task)
     rate = facts.video.rate if facts.video else None
     video: list[VideoTrack] = []
+    iframes = None
     if rate is not None:
         grid = job.profile.cutting.grid(rate)
         for r in job.renditions:
             init = storage.get(f"{prefix}{names.video_path(r.name)}/{names.INIT}")
             video.append(video_track(r.name, job.video[r.name], grid, job.frames, (r.width, r.height), init))
+        iframes = _iframes(job, storage, grid)
     duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.audio.sample_rate)
     default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
     labels = _labels(facts.audio)
     audio = tuple(_audio(job, storage, t, labels[t.name], t.name == default) for t in facts.audio)
-    return Presentation(duration, rate, tuple(video), audio)
+    return Presentation(duration, rate, tuple(video), audio, iframes)
+
+
+def _iframes(job: PublishJob, storage: Storage, grid: Grid) -> IframeTrack | None:
+    order = iframe_order(job.profile.iframes, grid, job.facts.video) if job.facts.video else None
+    if order is None:
+        return None
+    init = storage.get(f"{names.out_prefix(job.task)}{names.IFRAMES}/{names.INIT}")
+    return iframe_track(job.iframes, order, grid, job.frames, init)
 
 
 def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, default: bool) -> AudioTrack:
@@ -88,6 +109,8 @@ def manifests(presentation: Presentation) -> dict[str, str]:
         f"{path}/{names.PLAYLIST}": hls.media_playlist([s.duration for s in track.segments], target)
         for path, track in tracks
     }
+    if presentation.iframes:
+        texts[f"{names.IFRAMES}/{names.PLAYLIST}"] = hls.iframe_playlist(presentation.iframes)
     texts[names.MPD] = dash.mpd(presentation)
     texts[names.MULTIVARIANT] = hls.multivariant(presentation)
     return texts
@@ -126,9 +149,21 @@ def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
             }
             for t in presentation.audio
         ],
+        "iframes": _iframes_summary(presentation.iframes) if presentation.iframes else None,
         "thumbs": job.thumbs,
-        "bytes": sum(t.bytes for t in [*presentation.video, *presentation.audio]),
+        "bytes": sum(t.bytes for t in presentation.tracks),
         "seconds": job.seconds,
+    }
+
+
+def _iframes_summary(track: IframeTrack) -> dict[str, object]:
+    return {
+        "width": track.width,
+        "height": track.height,
+        "codecs": track.codec,
+        "segments": len(track.segments),
+        "frames": len(track.frames),
+        **_sizes(track),
     }
 
 

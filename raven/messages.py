@@ -16,6 +16,7 @@ from raven.model import (
     AudioFacts,
     AudioResult,
     EncodeResult,
+    IframeSegments,
     PrepareResult,
     PublishResult,
     PurgeResult,
@@ -99,6 +100,7 @@ class PublishJob(_Job):
     samples: int
     renditions: tuple[Rendition, ...]
     video: dict[str, tuple[TrackSegments, ...]]
+    iframes: tuple[IframeSegments, ...] = ()
     audio: dict[str, TrackSegments]
     thumbs: int
     seconds: dict[str, float]

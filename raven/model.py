@@ -129,6 +129,13 @@ class TrackSegments(Value):
     init_sha256: str
 
 
+class IframeSegments(TrackSegments):
+    """The segments of the trick play rendition; their lengths are in frames of the grid."""
+
+    frames: tuple[tuple[int, ...], ...]
+    """Bytes of each I-frame's fragment (moof and mdat), by segment, which they end."""
+
+
 class PrepareResult(Value):
     """The end of cutting. While it goes on, `chunks` and `frames_read` grow and `complete` is False."""
 
@@ -145,9 +152,10 @@ class PrepareResult(Value):
 
 
 class EncodeResult(Value):
-    """A chunk is stored: the segments of every rendition and the number of thumbnails."""
+    """A chunk is stored: the segments of every rendition, the trick play one too, and the number of thumbnails."""
 
     renditions: dict[str, TrackSegments]
+    iframes: IframeSegments | None = None
     frames: int
     thumbs: int
     bytes: int

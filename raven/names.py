@@ -20,6 +20,8 @@ MIME_TYPES = {
 }
 INIT = "init.mp4"
 PLAYLIST = "playlist.m3u8"
+IFRAMES = "iframes"
+"""The trick play rendition: its folder, and its name where a manifest needs one."""
 MULTIVARIANT = "master.m3u8"
 MPD = "manifest.mpd"
 TASK_JSON = "task.json"

@@ -77,6 +77,17 @@ class Thumbs(_Table):
     height: int = Field(default=180, ge=16, le=2160)
 
 
+class Iframes(_Table):
+    """The trick play rendition: I-frames alone, on the grid of the rungs."""
+
+    every_seconds: Rational = Field(default=Fraction(1), gt=0)
+    """Apple HLS authoring 6.2 advises one a second. Each GOP begins with one, so they are never further apart."""
+    height: int = Field(default=240, ge=16, le=2160)
+    """Of a box of 16:9 that the picture is fitted into, turned for portrait."""
+    crf: float = Field(default=28, ge=0, le=51)
+    preset: Word = "fast"
+
+
 class Profile(_Table):
     """One profile file."""
 
@@ -85,6 +96,7 @@ class Profile(_Table):
     video: VideoProfile
     audio: AudioRendition
     thumbs: Thumbs | None = Thumbs()
+    iframes: Iframes | None = Iframes()
 
 
 def parse_profile(text: str, where: str) -> Profile:

@@ -145,6 +145,7 @@ def publish_order(
         samples=audio_samples(state, profile),
         renditions=renditions,
         video=video,
+        iframes=tuple(result.iframes for result in encodes if result.iframes),
         audio=audio,
         thumbs=_thumbs(state, profile),
         seconds=seconds,

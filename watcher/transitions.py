@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raven import names
 from raven.messages import RESULTS, BadMessage, Done, Failed, JobReport, Progress, Started
-from raven.model import EncodeResult, PrepareResult, Value
+from raven.model import EncodeResult, PrepareResult, TrackSegments, Value
 from watcher.rows import OPEN, JobRow, JobState, Transition
 
 BACK_OFF_MS = (1_000, 5_000, 15_000, 60_000)
@@ -85,11 +86,16 @@ def _foreign(result: EncodeResult, reference: EncodeResult | None) -> str | None
     """One init segment for a rendition of a task: a differing encoder build on one node is found here."""
     if reference is None:
         return None
-    for name, track in result.renditions.items():
-        other = reference.renditions.get(name)
+    known = _tracks(reference)
+    for name, track in _tracks(result).items():
+        other = known.get(name)
         if other is None or other.init_sha256 != track.init_sha256:
             return f"{name}: another init segment than the task's other chunks have; the node's ffmpeg differs"
     return None
+
+
+def _tracks(result: EncodeResult) -> dict[str, TrackSegments]:
+    return result.renditions | ({names.IFRAMES: result.iframes} if result.iframes else {})
 
 
 def _on_failed(row: JobRow, report: Failed, now: int, limits: Limits) -> Transition:

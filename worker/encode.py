@@ -13,9 +13,11 @@ from raven.errors import OutputWrong
 from raven.media.cmaf import cut_video
 from raven.media.command import ChunkOrder, encode_command
 from raven.media.grid import Grid
+from raven.media.iframe_segments import cut_iframes
+from raven.media.iframes import IframeOrder, iframe_order
 from raven.media.ladder import thumb_size, thumbs_in
 from raven.messages import EncodeJob
-from raven.model import EncodeResult, TrackSegments
+from raven.model import EncodeResult, IframeSegments, TrackSegments
 from raven.ports import Storage
 from raven.process import StopSignal, pasteable, run
 from raven.profile import Thumbs
@@ -42,6 +44,7 @@ def chunk_order(job: EncodeJob) -> ChunkOrder:
         renditions=job.renditions,
         thumbs=thumbs_in(grid, job.profile.thumbs, job.span),
         thumb_size=thumb_size(job.profile.thumbs or Thumbs(), job.video),
+        iframes=iframe_order(job.profile.iframes, grid, job.video),
     )
 
 
@@ -76,9 +79,13 @@ def _store(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, st
     for rendition in job.renditions:
         prefix = names.out_prefix(job.task) + names.video_path(rendition.name)
         stored[rendition.name] = _store_rendition(folder / f"{rendition.name}.mp4", prefix, order, stop, storage)
+    iframes = _store_iframes(job, order, order.iframes, folder, stop, storage) if order.iframes else None
     thumbs = _store_thumbs(job, order, folder, stop, storage)
-    size = sum(s.bytes for track in stored.values() for s in track.segments) + thumbs
-    return EncodeResult(renditions=stored, frames=order.span.frames, thumbs=len(order.thumbs), bytes=size)
+    tracks = [*stored.values(), *([iframes] if iframes else [])]
+    size = sum(s.bytes for track in tracks for s in track.segments) + thumbs
+    return EncodeResult(
+        renditions=stored, iframes=iframes, frames=order.span.frames, thumbs=len(order.thumbs), bytes=size
+    )
 
 
 def _store_rendition(file: Path, prefix: str, order: ChunkOrder, stop: StopSignal, storage: Storage) -> TrackSegments:
@@ -87,6 +94,17 @@ def _store_rendition(file: Path, prefix: str, order: ChunkOrder, stop: StopSigna
         track = cut_video(data, order.grid, order.span, what)
         # chunk 0 carries the init segment for all: the hashes in the reports show that it fits all
         return store_track(track, data, prefix, stop, storage, with_init=order.span.first == 0)
+
+
+def _store_iframes(
+    job: EncodeJob, order: ChunkOrder, iframes: IframeOrder, folder: Path, stop: StopSignal, storage: Storage
+) -> IframeSegments:
+    what = f"{names.IFRAMES} frames {order.span.first} to {order.span.last}"
+    prefix = names.out_prefix(job.task) + names.IFRAMES
+    with mapped(folder / f"{iframes.rendition.name}.mp4", what) as data:
+        track, sizes = cut_iframes(data, order.grid, order.span, iframes.places, what)
+        stored = store_track(track, data, prefix, stop, storage, with_init=order.span.first == 0)
+    return IframeSegments(**dict(stored), frames=sizes)
 
 
 def _store_thumbs(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, storage: Storage) -> int:

@@ -255,7 +255,7 @@ def type_box(kind: str, *brands: str) -> bytes:
     return box(kind, brands[0].encode(), bytes(4), "".join(brands).encode())
 
 
-def audio_fragment(sequence: int, decode_time: int, duration: int, sizes: list[int]) -> bytes:
+def sync_fragment(sequence: int, decode_time: int, duration: int, sizes: list[int]) -> bytes:
     """The moof and the mdat's header of a fragment of sync samples of equal `duration`; their bytes follow it.
 
     Track 1, one traf, one trun, offsets relative to the moof (ISO/IEC 23000-19 7.3.2.3, 7.5.13).

@@ -50,7 +50,8 @@ class Track:
         return hashlib.sha256(self.init).hexdigest()
 
 
-def _split(data: bytes | memoryview, timescale: int, what: str) -> tuple[bytes, list[Fragment]]:
+def split_file(data: bytes | memoryview, timescale: int, what: str) -> tuple[bytes, list[Fragment]]:
+    """The init segment with CMAF's brands, and the fragments, of what `what` names. Raises OutputWrong."""
     try:
         init, fragments = boxes.split(data)
         moov, found = boxes.find(init, "moov"), boxes.timescale(init)
@@ -67,7 +68,7 @@ def cut_video(data: bytes | memoryview, grid: Grid, span: Span, what: str) -> Tr
     Raises OutputWrong where the law is broken: exactly `span`'s frames, at their exact times, each of one frame's
     length, an IDR at every GOP and nowhere else.
     """
-    init, fragments = _split(data, grid.timescale, what)
+    init, fragments = split_file(data, grid.timescale, what)
     samples = [s for f in fragments for s in f.samples]
     delay = _check_frames(samples, grid, span, what)
     _check_keyframes(data, samples, grid, what)
@@ -122,7 +123,7 @@ def cut_audio(data: bytes | memoryview, grid: AudioGrid, segment_seconds: Fracti
 
     Raises OutputWrong unless it has exactly the packets and times of its grid.
     """
-    init, fragments = _split(data, grid.sample_rate, what)
+    init, fragments = split_file(data, grid.sample_rate, what)
     samples = [s for f in fragments for s in f.samples]
     if len(samples) != grid.packets + 1:
         raise OutputWrong(f"{what}: {len(samples)} packets came out, wanted {grid.packets} and one of priming")
@@ -134,7 +135,7 @@ def cut_audio(data: bytes | memoryview, grid: AudioGrid, segment_seconds: Fracti
     first = 1
     for count in grid.segments(segment_seconds):
         part = samples[first : first + count]
-        head = boxes.audio_fragment(len(cut) + 1, (first - 1) * grid.packet, grid.packet, [s.size for s in part])
+        head = boxes.sync_fragment(len(cut) + 1, (first - 1) * grid.packet, grid.packet, [s.size for s in part])
         body = tuple(slice(s.offset, s.offset + s.size) for s in part)
         cut.append(Segment(len(cut) + 1, count * grid.packet, (STYP, head, *body)))
         first += count

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from raven.media.encoders import x264_arguments
 from raven.media.filters import SHIFT, colour_filters, grid_filters, picture_filters
 from raven.media.grid import Grid, Span
+from raven.media.iframes import IframeOrder, frames_in, select_filter
 from raven.model import AudioRendition, Rendition, VideoFacts
 
 _COMMON = [
@@ -51,17 +52,19 @@ class ChunkOrder:
     thumbs: Mapping[int, int]
     """Number of each thumbnail, by its frame."""
     thumb_size: tuple[int, int]
+    iframes: IframeOrder | None = None
 
 
 def encode_graph(order: ChunkOrder) -> str:
-    """The filter graph of a chunk: decode once, onto the grid, one branch per rung and one for the thumbnails."""
-    outputs = [f"[v{i}]" for i in range(len(order.renditions))] + (["[t]"] if order.thumbs else [])
+    """The filter graph of a chunk: decode once, onto the grid, a branch for each rung, the I-frames, the thumbnails."""
+    outputs = [f"[v{i}]" for i in range(len(order.renditions))]
+    outputs += ["[i]"] * (order.iframes is not None) + ["[t]"] * bool(order.thumbs)
     grid = grid_filters(order.grid, order.span, order.tail)
     head = ",".join([grid, *colour_filters(order.video), f"split={len(outputs)}"])
-    branches = [
-        f"[v{i}]{picture_filters(order.video, r.width, r.height)},format=yuv420p[out{i}]"
-        for i, r in enumerate(order.renditions)
-    ]
+    branches = [f"[v{i}]{_picture(order, r)}[out{i}]" for i, r in enumerate(order.renditions)]
+    if order.iframes:
+        wanted = select_filter(order.grid, order.iframes.places)
+        branches.append(f"[i]{wanted},{_picture(order, order.iframes.rendition)}[iframes]")
     if order.thumbs:
         wanted = "+".join(f"eq(n\\,{frame - order.span.first})" for frame in order.thumbs)
         size = picture_filters(order.video, *order.thumb_size)
@@ -70,15 +73,19 @@ def encode_graph(order: ChunkOrder) -> str:
     return ";".join([f"[0:v:0]{head}{''.join(outputs)}", *branches])
 
 
-def _rung_output(rendition: Rendition, order: ChunkOrder) -> list[str]:
+def _picture(order: ChunkOrder, rendition: Rendition) -> str:
+    return f"{picture_filters(order.video, rendition.width, rendition.height)},format=yuv420p"
+
+
+def _video_output(rendition: Rendition, order: ChunkOrder, frames: int) -> list[str]:
     grid = order.grid
     return [
         *x264_arguments(rendition, grid),
         "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
-        "-frames:v", str(order.span.frames),  # the law: exactly this many
+        "-frames:v", str(frames),  # the law: exactly this many
         "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks
-        # one fragment a GOP; absolute times (frag_discont) since the chunk is a middle piece of the whole. Decode times
-        # then start at the chunk's own time, composition offsets are the B-frame delay and more, never negative
+        # one fragment a keyframe; absolute times (frag_discont) since the chunk is a middle piece of the whole. Decode
+        # times then start at the chunk's own time, composition offsets are the B-frame delay and more, never negative
         "-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
         "-fragment_index", str(order.span.first // grid.gop + 1),  # sequence numbers go on from chunk to chunk
         *_MP4,
@@ -98,11 +105,19 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
 
 
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
-    """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition, `folder/000000.jpg` ... per thumbnail."""
+    """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
     command = [ffmpeg, *_COMMON, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
-        command += ["-map", f"[out{i}]", *_rung_output(rendition, order), f"{folder}/{rendition.name}.mp4"]
+        command += [
+            "-map",
+            f"[out{i}]",
+            *_video_output(rendition, order, order.span.frames),
+            f"{folder}/{rendition.name}.mp4",
+        ]
+    if order.iframes:
+        trick, count = order.iframes.rendition, len(frames_in(order.grid, order.iframes.places, order.span))
+        command += ["-map", "[iframes]", *_video_output(trick, order, count), f"{folder}/{trick.name}.mp4"]
     if order.thumbs:
         command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder.replace('%', '%%')}/%06d.jpg"]
     return command

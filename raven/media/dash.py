@@ -8,10 +8,12 @@ from xml.etree import ElementTree as ET  # writes only; nothing foreign is parse
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, Presentation, Track, printable
+from raven.media.presentation import AudioTrack, IframeTrack, Presentation, Track, printable
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
+MAIN_VIDEO = "0"
+"""Id of the video's AdaptationSet."""
 
 
 def duration(seconds: Fraction) -> str:
@@ -46,7 +48,7 @@ def _video(period: ET.Element, presentation: Presentation) -> None:
     group = ET.SubElement(
         period,
         "AdaptationSet",
-        id="0",
+        id=MAIN_VIDEO,
         contentType="video",
         mimeType="video/mp4",
         segmentAlignment="true",
@@ -107,6 +109,34 @@ def _audio(period: ET.Element, number: int, track: AudioTrack) -> None:
     )
 
 
+def _trick_mode(period: ET.Element, number: int, track: IframeTrack, rate: Fraction) -> None:
+    """The I-frames as a set of their own that belongs to the main one (DASH-IF IOP 4.3, 3.2.9)."""
+    group = ET.SubElement(
+        period,
+        "AdaptationSet",
+        id=str(number),
+        contentType="video",
+        mimeType="video/mp4",
+        segmentAlignment="true",
+        startWithSAP="1",
+    )
+    ET.SubElement(group, "EssentialProperty", schemeIdUri="http://dashif.org/guidelines/trickmode", value=MAIN_VIDEO)
+    _template(group, track, names.IFRAMES)
+    ET.SubElement(
+        group,
+        "Representation",
+        id=track.name,
+        bandwidth=str(track.peak_bandwidth),
+        codecs=track.codec,
+        width=str(track.width),
+        height=str(track.height),
+        frameRate=_rate(track.rate),
+        sar="1:1",
+        maxPlayoutRate=str(int(rate / track.rate)),  # then a decoder has as many frames a second as the rungs have
+        codingDependency="false",
+    )
+
+
 def mpd(presentation: Presentation) -> str:
     """The MPD of a presentation."""
     tracks: list[Track] = [*presentation.video, *presentation.audio]
@@ -125,5 +155,7 @@ def mpd(presentation: Presentation) -> str:
         _video(period, presentation)
     for number, track in enumerate(presentation.audio, 1):
         _audio(period, number, track)
+    if presentation.iframes and presentation.rate:
+        _trick_mode(period, len(period), presentation.iframes, presentation.rate)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, Presentation, VideoTrack, printable
+from raven.media.presentation import AudioTrack, IframeTrack, Presentation, VideoTrack, printable
 
 VERSION = 7  # RFC 8216 7: EXT-X-MAP needs 6; 7 is what CMAF players are tested with
 AUDIO_GROUP = "audio"
@@ -38,6 +38,27 @@ def media_playlist(durations: Sequence[Fraction], target: int) -> str:
     ]
     for number, duration in enumerate(durations, 1):
         lines += [f"#EXTINF:{_seconds(duration)},", names.segment_name(number)]
+    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+
+
+def iframe_playlist(track: IframeTrack) -> str:
+    """The playlist of I-frames alone, each a byte range that is a whole fragment (RFC 8216 4.3.3.6, Apple 6.8, 6.10).
+
+    Its target duration is its own (Apple 6.12).
+    """
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{VERSION}",
+        f"#EXT-X-TARGETDURATION:{max(1, *(round_nearest(f.duration) for f in track.frames))}",
+        "#EXT-X-MEDIA-SEQUENCE:1",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+        "#EXT-X-I-FRAMES-ONLY",
+        f'#EXT-X-MAP:URI="{names.INIT}"',
+    ]
+    for f in track.frames:
+        lines += [f"#EXTINF:{_seconds(f.duration)},", f"#EXT-X-BYTERANGE:{f.bytes}@{f.offset}"]
+        lines.append(names.segment_name(f.segment))
     return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
 
 
@@ -90,6 +111,21 @@ def _variant(video: VideoTrack | None, audio: Sequence[AudioTrack], rate: Fracti
     return [f"#EXT-X-STREAM-INF:{attributes}", f"{path}/{names.PLAYLIST}"]
 
 
+def _iframe_stream(track: IframeTrack) -> str:
+    """The I-frame playlist among the variants (RFC 8216 4.3.4.3, Apple 6.1, 9.3, 9.4)."""
+    return "#EXT-X-I-FRAME-STREAM-INF:" + str(
+        _Attributes(
+            (
+                ("BANDWIDTH", str(track.peak_bandwidth)),
+                ("AVERAGE-BANDWIDTH", str(track.average_bandwidth)),
+                ("CODECS", _quoted(track.codec)),
+                ("RESOLUTION", f"{track.width}x{track.height}"),
+                ("URI", _quoted(f"{names.IFRAMES}/{names.PLAYLIST}")),
+            )
+        )
+    )
+
+
 def multivariant(presentation: Presentation) -> str:
     """The multivariant playlist. The first variant, which players start with, is the one nearest to 2 Mbit/s."""
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
@@ -100,4 +136,6 @@ def multivariant(presentation: Presentation) -> str:
         lines += _variant(video, presentation.audio, presentation.rate)
     if not presentation.video:
         lines += _variant(None, presentation.audio, None)
+    if presentation.iframes:
+        lines.append(_iframe_stream(presentation.iframes))
     return "\n".join([*lines, ""])

@@ -28,6 +28,32 @@ class TimedSegment:
 
 
 @dataclass(frozen=True)
+class IFrame:
+    """An I-frame of the trick play rendition: the byte range of its fragment in a segment, and how long it lasts."""
+
+    segment: int
+    """Number of the segment, from 1."""
+    offset: int
+    bytes: int
+    duration: Fraction
+
+
+def peak_rate(parts: Sequence[TimedSegment | IFrame]) -> int:
+    """Bit/s of the densest run of 0.5 to 1.5 target durations (RFC 8216 4.3.4.2)."""
+    target = max(s.duration for s in parts)
+    peak = Fraction(0)
+    for first in range(len(parts)):
+        size, duration = 0, Fraction(0)
+        for s in parts[first:]:
+            size, duration = size + s.bytes, duration + s.duration
+            if duration > target * 3 / 2:
+                break
+            if duration >= target / 2:
+                peak = max(peak, 8 * size / duration)
+    return math.ceil(peak)
+
+
+@dataclass(frozen=True)
 class Track:
     """What audio and video tracks have in common. All start at presentation time 0."""
 
@@ -42,17 +68,7 @@ class Track:
 
         So a last segment of some frames, nearly all of it an IDR, is no peak by itself.
         """
-        target = max(s.duration for s in self.segments)
-        peak = Fraction(0)
-        for first in range(len(self.segments)):
-            size, duration = 0, Fraction(0)
-            for s in self.segments[first:]:
-                size, duration = size + s.bytes, duration + s.duration
-                if duration > target * 3 / 2:
-                    break
-                if duration >= target / 2:
-                    peak = max(peak, 8 * size / duration)
-        return math.ceil(peak)
+        return peak_rate(self.segments)
 
     @property
     def average_bandwidth(self) -> int:
@@ -68,6 +84,20 @@ class Track:
 class VideoTrack(Track):
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class IframeTrack(VideoTrack):
+    """The trick play rendition."""
+
+    rate: Fraction
+    """I-frames a second."""
+    frames: tuple[IFrame, ...]
+
+    @property
+    def peak_bandwidth(self) -> int:
+        """Bit/s: I-frames are the segments of an I-frame playlist; a DASH segment has a few bytes more than its own."""
+        return max(peak_rate(self.frames), peak_rate(self.segments))
 
 
 @dataclass(frozen=True)
@@ -88,6 +118,12 @@ class Presentation:
     rate: Fraction | None
     video: tuple[VideoTrack, ...]
     audio: tuple[AudioTrack, ...]
+    iframes: IframeTrack | None = None
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """All of it, the trick play rendition too."""
+        return (*self.video, *self.audio, *([self.iframes] if self.iframes else []))
 
 
 def joined(parts: Iterable[TrackSegments], per_unit: int, what: str) -> TrackSegments:

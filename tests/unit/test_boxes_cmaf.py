@@ -419,8 +419,8 @@ def _only_fragment(init: bytes, segment: bytes) -> Fragment:
 
 
 @given(st.integers(0, 2**40), st.integers(1, 4096), st.lists(st.integers(1, 50), min_size=1, max_size=40))
-def test_a_written_audio_fragment_is_read_back(time: int, duration: int, sizes: list[int]) -> None:
-    head = boxes.audio_fragment(3, time, duration, sizes)
+def test_a_written_fragment_is_read_back(time: int, duration: int, sizes: list[int]) -> None:
+    head = boxes.sync_fragment(3, time, duration, sizes)
 
     init, (fragment,) = boxes.split(init_segment() + head + bytes(sum(sizes)))
 
