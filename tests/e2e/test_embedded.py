@@ -80,6 +80,7 @@ class TestTheShippedFolder:
         video = [names.INIT, names.PLAYLIST, *(f"seg-{n:06d}.m4s" for n in range(1, 12))]
         wanted = {"master.m3u8", "manifest.mpd", "task.json", *(f"thumbs/{n:06d}.jpg" for n in range(3))}
         wanted |= {f"video/{rung}/{name}" for rung in ("small", "large") for name in video}
+        wanted |= {f"iframes/{name}" for name in video}
         wanted |= {f"audio/{track}/{name}" for track in ("eng-1", "deu-2") for name in video}
         assert files_of(film.folder).keys() == wanted
         assert not (film.folder / ".raven").exists()
@@ -220,7 +221,7 @@ class TestTheSameFolderAgain:
         film = raven.encode(short, output, "quick", "--force")
         film.check_frames(60)
         left = {name.split("/")[0] for name in files_of(output)}
-        assert left == {"master.m3u8", "manifest.mpd", "task.json", "video", "thumbs", "notes.txt"}
+        assert left == {"master.m3u8", "manifest.mpd", "task.json", "video", "iframes", "thumbs", "notes.txt"}
         assert len(list((output / "video" / "small").glob("*.m4s"))) == 2
 
     def test_force_with_a_source_that_fails_keeps_the_film_that_is_there(self, raven: Raven, tmp_path: Path) -> None:

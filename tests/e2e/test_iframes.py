@@ -1,0 +1,131 @@
+"""Trick play: every byte range of the I-frame playlist is one picture, of its very moment."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from raven import names
+from raven.media import boxes
+from tests.e2e.tools import Film, Raven, read_frames
+from tests.media import ffmpeg, run_ffmpeg
+
+FRAMES = 325  # 13 s at 25 frames/s: two segments of six seconds and one of a second
+STEP = 12
+"""By so much a second is brighter than the one before it: far more than an encoder changes."""
+
+
+def make_clip(target: Path, rate: str = "25") -> Path:
+    """A film that tells its second by its brightness."""
+    grey = f"geq=lum='16+{STEP}*floor(T)':cb=128:cr=128"
+    source = f"color=black:size=320x180:rate={rate},{grey},format=yuv420p"
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-shortest"]
+    video = ["-frames:v", str(FRAMES), "-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-g", "60"]
+    run_ffmpeg(["-f", "lavfi", "-i", source, *tone, *video, str(target)])
+    return target
+
+
+def brightness(file: Path) -> int:
+    """Luma of the only picture in a file, 16 to 235."""
+    command = [
+        ffmpeg(),
+        "-nostdin",
+        "-v",
+        "error",
+        "-i",
+        str(file),
+        "-vf",
+        "scale=2:2,format=yuv420p",
+        "-fps_mode",
+        "passthrough",
+    ]
+    done = subprocess.run([*command, "-f", "rawvideo", "-"], capture_output=True, timeout=60, check=True)
+    assert len(done.stdout) == 6, "not one picture"
+    return done.stdout[0]
+
+
+@dataclass(frozen=True)
+class Range:
+    """An I-frame as the playlist names it."""
+
+    file: Path
+    offset: int
+    bytes: int
+    duration: Fraction
+
+    def fragment(self) -> bytes:
+        return self.file.read_bytes()[self.offset : self.offset + self.bytes]
+
+
+def ranges_of(film: Film) -> list[Range]:
+    text = (film.folder / names.IFRAMES / names.PLAYLIST).read_text("utf-8")
+    found = re.findall(r"#EXTINF:([\d.]+),\n#EXT-X-BYTERANGE:(\d+)@(\d+)\n(\S+)", text)
+    folder = film.folder / names.IFRAMES
+    return [Range(folder / name, int(offset), int(size), Fraction(length)) for length, size, offset, name in found]
+
+
+@pytest.fixture(scope="module", params=["25", "24000/1001"])
+def film(raven: Raven, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Film:
+    folder = tmp_path_factory.mktemp("iframes")
+    return raven.encode(make_clip(folder / "clip.mkv", request.param), folder / "out", "six")
+
+
+@pytest.mark.xdist_group("e2e-iframes")
+class TestTheIFrames:
+    def test_are_about_one_a_second_and_last_as_long_as_the_film(self, film: Film) -> None:
+        durations = [r.duration for r in ranges_of(film)]
+        assert len(durations) == film.task["iframes"]["frames"] == 14 if film.rate != 25 else 13
+        assert abs(sum(durations) - FRAMES / film.rate) < Fraction(1, 10_000)
+
+    def test_are_each_with_the_init_segment_one_picture_of_their_moment(self, film: Film, tmp_path: Path) -> None:
+        init = (film.folder / names.IFRAMES / names.INIT).read_bytes()
+        step = round(film.rate)
+        for number, found in enumerate(ranges_of(film)):
+            alone = tmp_path / f"{number}.mp4"
+            alone.write_bytes(init + found.fragment())
+
+            # one moof and its mdat, with one keyframe
+            _, (fragment,) = boxes.split(alone.read_bytes())
+            (sample,) = fragment.samples
+            assert sample.sync
+            assert [b.kind for b in boxes.boxes(found.fragment())] == ["moof", "mdat"]
+            # that decodes without a complaint, at its time on the grid
+            time = number * step / film.rate
+            (decoded,) = read_frames(alone)
+            assert decoded.times == [time]
+            # and shows what the film shows then
+            assert abs(brightness(alone) - (16 + STEP * int(time))) <= 3
+
+    def test_play_in_a_row_through_their_segments_alone(self, film: Film, tmp_path: Path) -> None:
+        """As a DASH player in trick mode reads them: whole segments, on the borders of the rungs."""
+        folder = film.folder / names.IFRAMES
+        segments = sorted(folder.glob("*.m4s"))
+        assert [s.name for s in segments] == [s.name for s in sorted((film.folder / "video" / "small").glob("*.m4s"))]
+        whole = tmp_path / "whole.mp4"
+        whole.write_bytes(b"".join(f.read_bytes() for f in [folder / names.INIT, *segments]))
+
+        (decoded,) = read_frames(whole)
+
+        times = itertools.accumulate((r.duration for r in ranges_of(film)), initial=Fraction(0))
+        for shown, told in zip(decoded.times, times, strict=False):
+            assert abs(shown - told) < Fraction(1, 10_000)  # EXTINF is in microseconds
+        assert len(decoded.times) == len(ranges_of(film))
+
+    def test_come_through_the_mpd_as_a_stream_of_their_own(self, film: Film) -> None:
+        rung, tricks = read_frames(film.dash)
+        step = round(film.rate)
+        assert len(rung.times) == FRAMES
+        assert tricks.times == [n * step / film.rate for n in range(len(ranges_of(film)))]
+
+    def test_are_no_bigger_than_the_playlist_says(self, film: Film) -> None:
+        line = next(x for x in film.hls.read_text("utf-8").splitlines() if x.startswith("#EXT-X-I-FRAME-STREAM-INF:"))
+        peak = int(re.findall(r":BANDWIDTH=(\d+)", line)[0])
+        found = ranges_of(film)
+        target = max(1, round(max(r.duration for r in found)))
+        assert all(8 * r.bytes / r.duration <= peak for r in found if r.duration > target / 2)
