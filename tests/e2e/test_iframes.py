@@ -56,11 +56,11 @@ class Range:
 
     file: Path
     offset: int
-    bytes: int
+    size: int
     duration: Fraction
 
     def fragment(self) -> bytes:
-        return self.file.read_bytes()[self.offset : self.offset + self.bytes]
+        return self.file.read_bytes()[self.offset : self.offset + self.size]
 
 
 def ranges_of(film: Film) -> list[Range]:
@@ -128,4 +128,4 @@ class TestTheIFrames:
         peak = int(re.findall(r":BANDWIDTH=(\d+)", line)[0])
         found = ranges_of(film)
         target = max(1, round(max(r.duration for r in found)))
-        assert all(8 * r.bytes / r.duration <= peak for r in found if r.duration > target / 2)
+        assert all(8 * r.size / r.duration <= peak for r in found if r.duration > target / 2)
