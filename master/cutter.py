@@ -27,6 +27,8 @@ class Order(Value):
     cutting: Cutting
     sample_rate: int
     """Of the audio renditions."""
+    with_video: bool = True
+    """False where the profile makes sound alone."""
     probe_only: bool = False
 
 
@@ -92,7 +94,7 @@ def main() -> None:
             sys.exit("the master is gone")
 
     try:
-        opened = open_source(order.path)
+        opened = open_source(order.path, with_video=order.with_video)
         try:
             if order.probe_only:
                 say(Event(state=PrepareResult(facts=opened.facts)))

@@ -44,7 +44,13 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     path = resolve(job.source, tools.roots)
     profile = job.profile
     with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as folder:
-        order = Order(path=path, folder=folder, cutting=profile.cutting, sample_rate=profile.audio.sample_rate)
+        order = Order(
+            path=path,
+            folder=folder,
+            cutting=profile.cutting,
+            sample_rate=profile.audio.sample_rate,
+            with_video=bool(profile.video),
+        )
         state: PrepareResult | None = None
         with _child(order, context.stop) as (child, events):
             for event in events:

@@ -9,7 +9,8 @@ from langcodes import standardize_tag
 
 from raven import __version__, names
 from raven.agent import Context
-from raven.media import boxes, dash, hls
+from raven.media import dash, hls
+from raven.media.codecs import codec_string
 from raven.media.grid import AudioGrid, Grid
 from raven.media.iframe_segments import iframe_track
 from raven.media.iframes import iframe_order
@@ -78,7 +79,7 @@ def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, def
     init = storage.get(f"{names.out_prefix(job.task)}{names.audio_path(facts.name)}/{names.INIT}")
     return AudioTrack(
         name=facts.name,
-        codec=boxes.codec_string(init),
+        codec=codec_string(init),
         timescale=rendition.sample_rate,
         segments=timed(job.audio[facts.name], 1, rendition.sample_rate),
         language=standardize_tag(facts.language),

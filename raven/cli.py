@@ -127,8 +127,11 @@ def profiles(settings: Settings) -> None:
     from raven.profile import load_profiles  # noqa: PLC0415 - the others need none
 
     for name, profile in sorted(load_profiles(settings.profiles).items()):
-        rungs = ", ".join(f"{r.name} ({r.width}x{r.height})" for r in profile.video.rungs)
-        click.echo(f"{name}: {profile.video.codec} {profile.video.preset}: {rungs}; {profile.audio.codec}")
+        parts = []
+        for ladder in profile.video:
+            rungs = ", ".join(f"{r.name} ({r.width}x{r.height})" for r in ladder.rungs)
+            parts.append(f"{ladder.codec} {ladder.preset}: {rungs}")
+        click.echo(f"{name}: {'; '.join([*parts, profile.audio.codec])}")
 
 
 @main.command()

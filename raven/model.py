@@ -29,6 +29,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9]*$")]
 Turn = Literal["hflip", "vflip", "transpose=clock", "transpose=cclock", "transpose=clock_flip", "transpose=cclock_flip"]
 ColourTag = Literal["color_primaries", "color_trc", "colorspace", "range"]
+Encoder = Literal["libx264", "libx265", "libsvtav1"]
+"""The video encoders, by ffmpeg's names: H.264, HEVC, AV1."""
 
 
 class Value(BaseModel):
@@ -53,6 +55,8 @@ class VideoFacts(Value):
     orient: tuple[Turn, ...] = ()
     """Filters that undo the container's display matrix, in order."""
     pixel_format: str = ""
+    bit_depth: int = 8
+    """Bits of a sample of a colour component."""
     colour: dict[ColourTag, Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]] = {}
     """Colour tags that the source states, by setparams option; what it does not state is absent, never guessed."""
 
@@ -91,7 +95,7 @@ class Rendition(Value):
     name: Name
     width: int
     height: int
-    codec: Literal["libx264"]
+    codec: Encoder
     preset: Word
     crf: float
     maxrate: int | None
@@ -99,6 +103,7 @@ class Rendition(Value):
     bufsize: int | None
     threads: int
     encoder_profile: Word
+    pixel_format: Literal["yuv420p", "yuv420p10le"] = "yuv420p"
     options: dict[str, str] = {}
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from raven.errors import ConfigError
 from raven.media.grid import Grid
-from raven.model import AudioRendition, Name, Rational, Word
+from raven.model import AudioRendition, Encoder, Name, Rational, Word
 
 
 class _Table(BaseModel):
@@ -45,31 +45,38 @@ class Rung(_Table):
     name: Name
     width: int = Field(ge=16, le=16384)
     height: int = Field(ge=16, le=16384)
-    crf: float = Field(ge=0, le=51)
+    crf: float = Field(ge=0, le=63)
+    """The encoder's own scale of quality: H.264 and HEVC up to 51, AV1 up to 63; smaller is better."""
     maxrate: int | None = Field(default=None, ge=50)
     """Cap in kbit/s over `bufsize`: capped CRF, since chunks with ABR drift at the seams."""
     bufsize: int | None = Field(default=None, ge=50)
+    top_only: bool = False
+    """Made only where no rung of a larger size is: the second variant at the top resolution (Apple 9.10)."""
 
 
-class VideoProfile(_Table):
-    codec: Literal["libx264"] = "libx264"
+class Ladder(_Table):
+    """The rungs of one codec."""
+
+    codec: Encoder = "libx264"
     preset: Word = "medium"
+    """A name for libx264 and libx265, a number from 0 (slow) to 13 (fast) for libsvtav1."""
     threads: int = Field(default=2, ge=1, le=64)
     """Threads of each rung's encoder: fixed, so that a chunk encoded again elsewhere gives the same bytes."""
-    encoder_profile: Word = "high"
-    """H.264 profile; empty for what the encoder chooses (lossless needs that)."""
+    encoder_profile: Word = ""
+    """Profile that the encoder is held to, such as `high`; empty for what it chooses itself (lossless needs that)."""
     options: dict[str, str] = {}
-    """More x264 parameters, `name = "value"`."""
+    """More parameters of the encoder itself, `name = "value"`."""
     rungs: tuple[Rung, ...] = Field(min_length=1)
 
-    @field_validator("rungs")
-    @classmethod
-    def _names_differ(cls, rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
-        """A rung's name is its folder."""
-        twice = {rung.name for rung in rungs if [other.name for other in rungs].count(rung.name) > 1}
-        if twice:
-            raise ValueError(f"two rungs are named {', '.join(sorted(twice))}")
-        return rungs
+    @model_validator(mode="after")
+    def _fits_the_encoder(self) -> Ladder:
+        """What only ffmpeg would refuse, after the source was cut."""
+        if self.codec == "libsvtav1":
+            if not (self.preset.isdigit() and int(self.preset) <= 13):
+                raise ValueError("preset of libsvtav1 is a number from 0 (slow) to 13 (fast)")
+        elif any(rung.crf > 51 for rung in self.rungs):
+            raise ValueError(f"crf of {self.codec} is at most 51")
+        return self
 
 
 class Thumbs(_Table):
@@ -89,14 +96,29 @@ class Iframes(_Table):
 
 
 class Profile(_Table):
-    """One profile file."""
+    """One profile file. `[video]` is a single ladder, `[[video]]` one of several, none makes sound alone."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     cutting: Cutting = Cutting()
-    video: VideoProfile
+    video: tuple[Ladder, ...] = ()
     audio: AudioRendition
     thumbs: Thumbs | None = Thumbs()
     iframes: Iframes | None = Iframes()
+
+    @field_validator("video", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, dict) else value
+
+    @field_validator("video")
+    @classmethod
+    def _names_differ(cls, ladders: tuple[Ladder, ...]) -> tuple[Ladder, ...]:
+        """A rung's name is its folder."""
+        names = [rung.name for ladder in ladders for rung in ladder.rungs]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two rungs are named {', '.join(sorted(twice))}")
+        return ladders
 
 
 def parse_profile(text: str, where: str) -> Profile:

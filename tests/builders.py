@@ -29,7 +29,7 @@ from raven.model import (
     TrackSegments,
     VideoFacts,
 )
-from raven.profile import Cutting, Profile, Rung, Thumbs, VideoProfile
+from raven.profile import Cutting, Ladder, Profile, Rung, Thumbs
 from watcher.rows import JobRow, TaskRow
 
 INIT_SHA256 = "5e" * 32
@@ -44,6 +44,7 @@ def video_facts(
     rate: Fraction = Fraction(25),
     orient: tuple[str, ...] = (),
     colour: Mapping[str, str] | None = None,
+    bit_depth: int = 8,
 ) -> VideoFacts:
     """An H.264 stream with square pixels."""
     return VideoFacts(
@@ -58,6 +59,7 @@ def video_facts(
         constant_rate=True,
         orient=orient,
         pixel_format="yuv420p",
+        bit_depth=bit_depth,
         colour=dict(colour or {}),
     )
 
@@ -118,7 +120,7 @@ def profile(
     return Profile(
         name="default",
         cutting=cuts or cutting(),
-        video=VideoProfile(rungs=rungs or (rung("360p", 640, 360, maxrate=1000), rung())),
+        video=(Ladder(encoder_profile="high", rungs=rungs or (rung("360p", 640, 360, maxrate=1000), rung())),),
         audio=AudioRendition(codec="aac", bitrate=128, channels=2, sample_rate=48000),
         thumbs=thumbs,
     )

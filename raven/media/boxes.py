@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 SYNC_FLAG = 0x00010000  # 14496-12 8.8.3.1: sample_is_non_sync_sample
+VISUAL_ENTRY, AUDIO_ENTRY = 78, 28
+"""Bytes of a sample entry before its child boxes."""
+_STSD = "moov/trak/mdia/minf/stbl/stsd"
+_ENTRY_PATHS = [_STSD[: m.start()] for m in re.finditer("/|$", _STSD)]
 
 
 class BoxError(ValueError):
@@ -186,51 +191,27 @@ def timescale(init: bytes) -> int:
     return _unpack(">I", init, box.payload + (20 if version == 1 else 12))[0]
 
 
-def codec_string(init: bytes) -> str:
-    """The RFC 6381 `codecs` value of an init segment, from its sample entry (ISO/IEC 14496-15, 14496-3)."""
-    stsd = find(init, "moov/trak/mdia/minf/stbl/stsd")
-    entry = next(boxes(init, stsd.payload + 8, stsd.end), None)
+def sample_entry(init: bytes) -> tuple[Box, ...]:
+    """The first sample entry of an init segment, last in the row of the boxes that it stands in."""
+    row = tuple(find(init, path) for path in _ENTRY_PATHS)
+    entry = next(boxes(init, row[-1].payload + 8, row[-1].end), None)
     if entry is None:
         raise BoxError("stsd without a sample entry")
-    if entry.kind == "avc1":
-        # a VisualSampleEntry has 78 bytes before its child boxes
-        config = find(init, "avcC", entry.payload + 78, entry.end)
-        return "avc1.{:02x}{:02x}{:02x}".format(*_unpack(">BBB", init[: config.end], config.payload + 1))
-    if entry.kind == "mp4a":
-        # an AudioSampleEntry has 28 bytes before its child boxes
-        return "mp4a.40." + str(_audio_object_type(init, find(init, "esds", entry.payload + 28, entry.end)))
-    raise BoxError(f"no codecs value is known for sample entry {entry.kind}")
+    return (*row, entry)
 
 
-def _audio_object_type(init: bytes, esds: Box) -> int:
-    """Audio object type of the AudioSpecificConfig in an esds box (ISO/IEC 14496-1 7.2.6, 14496-3 1.6.2.1)."""
-    at = esds.payload + 4
-    while at < esds.end:
-        (tag,), at = _unpack(">B", init, at), at + 1
-        size, more = 0, True
-        while more:
-            (byte,), at = _unpack(">B", init, at), at + 1
-            size, more = size << 7 | byte & 0x7F, bool(byte & 0x80)
-        if tag == 0x03:
-            at += 3
-        elif tag == 0x04:
-            at += 13
-        elif tag == 0x05:
-            first, second = _unpack(">BB", init, at)
-            kind = first >> 3
-            return kind if kind != 31 else 32 + ((first & 7) << 3 | second >> 5)
-        else:
-            at += size
-    raise BoxError("esds without an AudioSpecificConfig")
+def child(data: bytes, entry: Box, kind: str) -> Box:
+    """The box of a kind in a sample entry, behind its fixed fields (ISO/IEC 14496-12 12.1.3, 12.2.3)."""
+    fixed = AUDIO_ENTRY if entry.kind == "mp4a" else VISUAL_ENTRY
+    return find(data, kind, entry.payload + fixed, entry.end)
 
 
-def nal_types_avc(sample: bytes | memoryview, length_size: int = 4) -> Iterator[int]:
-    """nal_unit_type of each NAL unit of a length-prefixed AVC sample (ISO/IEC 14496-15 5.3.3, ITU-T H.264 7.4.1)."""
-    at = 0
-    while at + length_size < len(sample):
-        size = int.from_bytes(sample[at : at + length_size], "big")
-        yield sample[at + length_size] & 0x1F
-        at += length_size + size
+def spliced(data: bytes, around: Sequence[Box], start: int, end: int, content: bytes) -> bytes:
+    """`data[start:end]` replaced by `content`, the sizes of the boxes `around` it adapted."""
+    changed = bytearray(data[:start] + content + data[end:])
+    for outer in around:
+        struct.pack_into(">I", changed, outer.start, outer.end - outer.start + len(content) - (end - start))
+    return bytes(changed)
 
 
 def box(kind: str, *payload: bytes) -> bytes:
@@ -246,8 +227,7 @@ def with_edit(init: bytes, media_time: int) -> bytes:
     moov, trak, mdia = find(init, "moov"), find(init, "moov/trak"), find(init, "moov/trak/mdia")
     # version 0, one entry: duration 0 is all that the fragments have, at normal rate
     edts = box("edts", box("elst", struct.pack(">IIIiI", 0, 1, 0, media_time, 0x00010000)))
-    inside = box("trak", init[trak.payload : mdia.start], edts, init[mdia.start : trak.end])
-    return init[: moov.start] + box("moov", init[moov.payload : trak.start], inside, init[trak.end : moov.end])
+    return spliced(init, (moov, trak), mdia.start, mdia.start, edts)
 
 
 def type_box(kind: str, *brands: str) -> bytes:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from raven.errors import OutputWrong
-from raven.media import boxes
+from raven.media import boxes, codecs
 from raven.media.boxes import BoxError, Fragment, Sample
 from raven.media.command import AUDIO_OFFSET
 from raven.media.grid import AudioGrid, Grid, Span
 
 STYP = boxes.type_box("styp", "cmfs", "msdh")  # ISO/IEC 23000-19 7.3.3.1, ISO/IEC 23009-1 6.3.4.2
 BRANDS = ("iso6", "cmfc", "mp41")  # ISO/IEC 23000-19 7.2: cmfc, no negative composition offsets
-IDR_NAL = 5
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,20 @@ def split_file(data: bytes | memoryview, timescale: int, what: str) -> tuple[byt
         raise OutputWrong(f"{what}: not a fragmented MP4: {error}") from error
     if found != timescale:
         raise OutputWrong(f"{what}: time scale {found}, wanted {timescale}")
-    return boxes.type_box("ftyp", *BRANDS) + init[moov.start : moov.end], fragments
+    brands = (*BRANDS, "av01") if b"av01" in init[: moov.start] else BRANDS  # AV1 in ISOBMFF 2.1
+    return boxes.type_box("ftyp", *brands) + init[moov.start : moov.end], fragments
 
 
 def cut_video(data: bytes | memoryview, grid: Grid, span: Span, what: str) -> Track:
     """The segments of a chunk of one rendition; `what` names it in errors.
 
     Raises OutputWrong where the law is broken: exactly `span`'s frames, at their exact times, each of one frame's
-    length, an IDR at every GOP and nowhere else.
+    length, an IDR (in AV1 a key frame) at every GOP and nowhere else.
     """
     init, fragments = split_file(data, grid.timescale, what)
     samples = [s for f in fragments for s in f.samples]
     delay = _check_frames(samples, grid, span, what)
-    _check_keyframes(data, samples, grid, what)
+    init = _check_keyframes(init, data, samples, grid, what)
     cut: list[Segment] = []
     first = 0
     wanted = [s.frames for s in grid.segments(span)]
@@ -106,16 +106,21 @@ def _check_frames(samples: list[Sample], grid: Grid, span: Span, what: str) -> i
     return delay
 
 
-def _check_keyframes(data: bytes | memoryview, samples: list[Sample], grid: Grid, what: str) -> None:
-    for index, sample in enumerate(samples):
-        wanted = index % grid.gop == 0
-        if sample.sync != wanted:
-            raise OutputWrong(f"{what}: frame {index} is {'no' if wanted else 'an unwanted'} keyframe")
-        if wanted:
-            kinds = boxes.nal_types_avc(bytes(data[sample.offset : sample.offset + sample.size]))
-            picture = next((kind for kind in kinds if 1 <= kind <= IDR_NAL), None)
-            if picture != IDR_NAL:
-                raise OutputWrong(f"{what}: frame {index} starts a GOP with NAL type {picture}, not an IDR")
+def _check_keyframes(init: bytes, data: bytes | memoryview, samples: list[Sample], grid: Grid, what: str) -> bytes:
+    """The init segment that fits the samples."""
+    starts: list[bytes] = []
+    try:
+        for index, sample in enumerate(samples):
+            wanted = index % grid.gop == 0
+            if sample.sync != wanted:
+                raise OutputWrong(f"{what}: frame {index} is {'no' if wanted else 'an unwanted'} keyframe")
+            if wanted:
+                starts.append(bytes(data[sample.offset : sample.offset + sample.size]))
+                if fault := codecs.start_fault(init, starts[-1]):
+                    raise OutputWrong(f"{what}: frame {index} starts a GOP with {fault}")
+        return codecs.with_true_header(init, starts)
+    except BoxError as error:
+        raise OutputWrong(f"{what}: {error}") from error
 
 
 def cut_audio(data: bytes | memoryview, grid: AudioGrid, segment_seconds: Fraction, what: str) -> Track:

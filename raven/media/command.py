@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raven.media.encoders import x264_arguments
+from raven.media.encoders import encoder_arguments
 from raven.media.filters import SHIFT, colour_filters, grid_filters, picture_filters
 from raven.media.grid import Grid, Span
 from raven.media.iframes import IframeOrder, frames_in, select_filter
@@ -74,13 +74,13 @@ def encode_graph(order: ChunkOrder) -> str:
 
 
 def _picture(order: ChunkOrder, rendition: Rendition) -> str:
-    return f"{picture_filters(order.video, rendition.width, rendition.height)},format=yuv420p"
+    return f"{picture_filters(order.video, rendition.width, rendition.height)},format={rendition.pixel_format}"
 
 
 def _video_output(rendition: Rendition, order: ChunkOrder, frames: int) -> list[str]:
     grid = order.grid
     return [
-        *x264_arguments(rendition, grid),
+        *encoder_arguments(rendition, grid),
         "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
         "-frames:v", str(frames),  # the law: exactly this many
         "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks

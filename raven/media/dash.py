@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
 from xml.etree import ElementTree as ET  # writes only; nothing foreign is parsed
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, IframeTrack, Presentation, Track, printable
+from raven.media.presentation import AudioTrack, IframeTrack, Presentation, Track, VideoTrack, printable
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
-MAIN_VIDEO = "0"
-"""Id of the video's AdaptationSet."""
 
 
 def duration(seconds: Fraction) -> str:
@@ -40,15 +39,16 @@ def _template(parent: ET.Element, track: Track, folder: str) -> None:
         start = {}
 
 
-def _video(period: ET.Element, presentation: Presentation) -> None:
-    tracks = sorted(presentation.video, key=lambda t: t.average_bandwidth)
+def _video(period: ET.Element, tracks: Sequence[VideoTrack], presentation: Presentation) -> None:
+    """The adaptation set of one codec: players switch within it."""
+    tracks = sorted(tracks, key=lambda t: t.average_bandwidth)
     top = max(tracks, key=lambda t: t.width * t.height)
     rate = presentation.rate or Fraction(1)
     shape = Fraction(top.width, top.height)
     group = ET.SubElement(
         period,
         "AdaptationSet",
-        id=MAIN_VIDEO,
+        id=_next_id(period),
         contentType="video",
         mimeType="video/mp4",
         segmentAlignment="true",
@@ -74,15 +74,19 @@ def _video(period: ET.Element, presentation: Presentation) -> None:
         )
 
 
+def _next_id(period: ET.Element) -> str:
+    return str(len(period))
+
+
 def _rate(rate: Fraction) -> str:
     return str(rate.numerator) if rate.denominator == 1 else f"{rate.numerator}/{rate.denominator}"
 
 
-def _audio(period: ET.Element, number: int, track: AudioTrack) -> None:
+def _audio(period: ET.Element, track: AudioTrack) -> None:
     group = ET.SubElement(
         period,
         "AdaptationSet",
-        id=str(number),
+        id=_next_id(period),
         contentType="audio",
         mimeType="audio/mp4",
         lang=track.language,
@@ -109,18 +113,19 @@ def _audio(period: ET.Element, number: int, track: AudioTrack) -> None:
     )
 
 
-def _trick_mode(period: ET.Element, number: int, track: IframeTrack, rate: Fraction) -> None:
-    """The I-frames as a set of their own that belongs to the main one (DASH-IF IOP 4.3, 3.2.9)."""
+def _trick_mode(period: ET.Element, track: IframeTrack, rate: Fraction) -> None:
+    """The I-frames as a set of their own that belongs to all other video (DASH-IF IOP 4.3, 3.2.9)."""
+    mains = " ".join(other.get("id", "") for other in period.iterfind("AdaptationSet[@contentType='video']"))
     group = ET.SubElement(
         period,
         "AdaptationSet",
-        id=str(number),
+        id=_next_id(period),
         contentType="video",
         mimeType="video/mp4",
         segmentAlignment="true",
         startWithSAP="1",
     )
-    ET.SubElement(group, "EssentialProperty", schemeIdUri="http://dashif.org/guidelines/trickmode", value=MAIN_VIDEO)
+    ET.SubElement(group, "EssentialProperty", schemeIdUri="http://dashif.org/guidelines/trickmode", value=mains)
     _template(group, track, names.IFRAMES)
     ET.SubElement(
         group,
@@ -151,11 +156,11 @@ def mpd(presentation: Presentation) -> str:
         minBufferTime=duration(longest),  # with @bandwidth the peak of any segment, one segment ahead is enough
     )
     period = ET.SubElement(root, "Period", id="0", start="PT0S")
-    if presentation.video:
-        _video(period, presentation)
-    for number, track in enumerate(presentation.audio, 1):
-        _audio(period, number, track)
+    for family in dict.fromkeys(track.family for track in presentation.video):
+        _video(period, [track for track in presentation.video if track.family == family], presentation)
+    for track in presentation.audio:
+        _audio(period, track)
     if presentation.iframes and presentation.rate:
-        _trick_mode(period, len(period), presentation.iframes, presentation.rate)
+        _trick_mode(period, presentation.iframes, presentation.rate)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

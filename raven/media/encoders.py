@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raven.media.grid import Grid
 from raven.model import Rendition
 
 
-def x264_arguments(rendition: Rendition, grid: Grid) -> list[str]:
+def encoder_arguments(rendition: Rendition, grid: Grid) -> list[str]:
     """Encoder settings of a rendition: capped constant quality in closed GOPs on the grid."""
-    parameters = {
-        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
-        "min-keyint": "1",
-        "scenecut": "0",  # no keyframe but the grid's: segment borders equal in all rungs
-        "open-gop": "0",  # each GOP decodes alone
-        "stitchable": "1",  # headers do not depend on the content: one init segment for all chunks
-        **rendition.options,
-    }
     flags = [
-        "-c:v", "libx264",
+        "-c:v", rendition.codec,
         "-preset", rendition.preset,
         "-crf", f"{rendition.crf:g}",  # constant quality: independent chunks do not step at the seams
-        "-threads:v", str(rendition.threads),  # x264's output depends on it: fixed in the job
-        "-x264-params", ":".join(f"{key}={value}" for key, value in parameters.items()),
+        *_OWN[rendition.codec](rendition, grid),
         "-flags:v", "+bitexact",  # no encoder banner that differs between builds
     ]  # fmt: skip
     if rendition.maxrate is not None:
@@ -30,3 +23,56 @@ def x264_arguments(rendition: Rendition, grid: Grid) -> list[str]:
     if rendition.encoder_profile:
         flags += ["-profile:v", rendition.encoder_profile]
     return flags
+
+
+def _x264(rendition: Rendition, grid: Grid) -> list[str]:
+    parameters = {
+        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
+        "min-keyint": "1",
+        "scenecut": "0",  # no keyframe but the grid's: segment borders equal in all rungs
+        "open-gop": "0",  # each GOP decodes alone
+        "stitchable": "1",  # headers do not depend on the content: one init segment for all chunks
+        **rendition.options,
+    }
+    return [
+        "-threads:v", str(rendition.threads),  # x264's output depends on it: fixed in the job
+        "-x264-params", _joined(parameters),
+    ]  # fmt: skip
+
+
+def _x265(rendition: Rendition, grid: Grid) -> list[str]:
+    parameters = {
+        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
+        "min-keyint": "1",
+        "scenecut": "0",  # no keyframe but the grid's
+        "open-gop": "0",  # IDR, not CRA, which may have leading pictures of the GOP before (Apple 7.4)
+        "info": "0",  # no SEI with the build and all settings
+        "pools": str(rendition.threads),  # threads, not what this machine has
+        "frame-threads": "1",  # more of them change the output with the load of the machine
+        "const-vbv": "1",  # else the cap depends on which row is ready first
+        "log-level": "0",  # errors only
+        **rendition.options,
+    }
+    return [
+        "-tag:v", "hvc1",  # parameter sets in the init segment alone (Apple 1.10); ffmpeg's own choice is hev1
+        "-x265-params", _joined(parameters),
+    ]  # fmt: skip
+
+
+def _svt_av1(rendition: Rendition, grid: Grid) -> list[str]:
+    parameters = {
+        "keyint": str(grid.gop),  # a key frame every GOP, at exact frames
+        "irefresh-type": "2",  # key frames that close the GOP, not forward key frames
+        "scd": "0",  # no key frame but the grid's
+        # with a cap, two runs give the same bytes only without parallelism in the encoder; rungs still run side by side
+        "lp": "1" if rendition.maxrate is not None else str(rendition.threads),
+        **rendition.options,
+    }
+    return ["-svtav1-params", _joined(parameters)]
+
+
+def _joined(parameters: Mapping[str, str]) -> str:
+    return ":".join(f"{key}={value}" for key, value in parameters.items())
+
+
+_OWN = {"libx264": _x264, "libx265": _x265, "libsvtav1": _svt_av1}

@@ -127,11 +127,13 @@ def _iframe_stream(track: IframeTrack) -> str:
 
 
 def multivariant(presentation: Presentation) -> str:
-    """The multivariant playlist. The first variant, which players start with, is the one nearest to 2 Mbit/s."""
+    """The multivariant playlist. The first variant, which players start with, is the H.264 one nearest to 2 Mbit/s."""
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
     lines += [_media(track) for track in presentation.audio]
     # Apple 1.32: the default variant is about 2000 kbit/s
-    first = min(presentation.video, key=lambda v: abs(v.average_bandwidth - 2_000_000), default=None)
+    first = min(
+        presentation.video, key=lambda v: (v.family != "avc1", abs(v.average_bandwidth - 2_000_000)), default=None
+    )
     for video in sorted(presentation.video, key=lambda v: v is not first):
         lines += _variant(video, presentation.audio, presentation.rate)
     if not presentation.video:

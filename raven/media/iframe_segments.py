@@ -8,7 +8,8 @@ from raven import names
 from raven.errors import OutputWrong
 from raven.media import boxes
 from raven.media.boxes import Sample
-from raven.media.cmaf import IDR_NAL, STYP, Segment, Track, split_file
+from raven.media.cmaf import STYP, Segment, Track, split_file
+from raven.media.codecs import codec_string, start_fault
 from raven.media.grid import Grid, Span
 from raven.media.iframes import IframeOrder, frames_in
 from raven.media.presentation import IFrame, IframeTrack, joined, timed
@@ -25,7 +26,7 @@ def cut_iframes(
     init, fragments = split_file(data, grid.timescale, what)
     samples = [s for f in fragments for s in f.samples]
     frames = frames_in(grid, places, span)
-    _check(data, samples, [frame * grid.frame_ticks for frame in frames], what)
+    _check(init, data, samples, [frame * grid.frame_ticks for frame in frames], what)
     first = len(frames_in(grid, places, Span(0, span.first)))
     ends = [*frames[1:], span.last]
     segments: list[Segment] = []
@@ -42,16 +43,15 @@ def cut_iframes(
     return Track(init, tuple(segments), frames[0] * grid.frame_ticks), tuple(sizes)
 
 
-def _check(data: bytes | memoryview, samples: list[Sample], times: list[int], what: str) -> None:
+def _check(init: bytes, data: bytes | memoryview, samples: list[Sample], times: list[int], what: str) -> None:
     if len(samples) != len(times):
         raise OutputWrong(f"{what}: {len(samples)} I-frames came out, wanted {len(times)}")
     for index, (sample, time) in enumerate(zip(samples, times, strict=True)):
         if sample.decode_time != time or sample.presentation_time != time:
             raise OutputWrong(f"{what}: I-frame {index} is at {sample.presentation_time}, wanted {time}")
-        kinds = boxes.nal_types_avc(bytes(data[sample.offset : sample.offset + sample.size]))
-        picture = next((kind for kind in kinds if 1 <= kind <= IDR_NAL), None)
-        if picture != IDR_NAL or not sample.sync:
-            raise OutputWrong(f"{what}: I-frame {index} has NAL type {picture}, not an IDR")
+        fault = start_fault(init, bytes(data[sample.offset : sample.offset + sample.size]))
+        if fault or not sample.sync:
+            raise OutputWrong(f"{what}: I-frame {index} has {fault or 'no mark of a sync sample, so it is not an IDR'}")
 
 
 def iframe_track(
@@ -76,7 +76,7 @@ def iframe_track(
             offset += size
     return IframeTrack(
         name=names.IFRAMES,
-        codec=boxes.codec_string(init),
+        codec=codec_string(init),
         timescale=grid.timescale,
         segments=timed(row, grid.frame_ticks, grid.timescale),
         width=order.rendition.width,

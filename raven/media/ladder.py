@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 from raven.media.grid import Grid, Span, round_nearest
 from raven.model import Rendition, VideoFacts
-from raven.profile import Rung, Thumbs, VideoProfile
+from raven.profile import Ladder, Rung, Thumbs
 
 
 def _even(size: Fraction, limit: int) -> int:
@@ -26,30 +27,43 @@ def _contains(rung: Rung, facts: VideoFacts) -> bool:
     return max(facts.width, facts.height) <= rung.width and min(facts.width, facts.height) <= rung.height
 
 
-def choose_renditions(profile: VideoProfile, facts: VideoFacts) -> tuple[Rendition, ...]:
-    """The rungs up to the first whose box holds the source, which then keeps the source's own size."""
-    chosen: list[Rung] = []
-    for rung in sorted(profile.rungs, key=lambda r: (r.width * r.height, r.maxrate or 0)):
-        chosen.append(rung)
-        if _contains(rung, facts):
-            break
-    return tuple(_rendition(profile, rung, facts) for rung in chosen)
+def choose_renditions(ladders: Iterable[Ladder], facts: VideoFacts) -> tuple[Rendition, ...]:
+    """The rungs that a source gets, ladder by ladder. The order is that of the files, the smallest rung first."""
+    return tuple(_rendition(ladder, rung, facts) for ladder in ladders for rung in _rungs(ladder, facts))
 
 
-def _rendition(profile: VideoProfile, rung: Rung, facts: VideoFacts) -> Rendition:
+def _rungs(ladder: Ladder, facts: VideoFacts) -> list[Rung]:
+    """Those up to the first box that holds the source, which then keeps the source's own size."""
+    top = max(_area(rung) for rung in ladder.rungs)
+    top = min((_area(rung) for rung in ladder.rungs if _contains(rung, facts)), default=top)
+    chosen = [r for r in ladder.rungs if _area(r) == top or (_area(r) < top and not r.top_only)]
+    return sorted(chosen, key=lambda r: (_area(r), r.maxrate or 0))
+
+
+def _area(rung: Rung) -> int:
+    return rung.width * rung.height
+
+
+def _bit_depth(ladder: Ladder, facts: VideoFacts) -> int:
+    """H.264 players decode 8 bits only; HEVC and AV1 keep 10 where the source has more than 8."""
+    return 10 if ladder.codec != "libx264" and facts.bit_depth > 8 else 8
+
+
+def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts) -> Rendition:
     width, height = fit(facts.width, facts.height, rung.width, rung.height)
     return Rendition(
         name=rung.name,
         width=width,
         height=height,
-        codec=profile.codec,
-        preset=profile.preset,
+        codec=ladder.codec,
+        preset=ladder.preset,
         crf=rung.crf,
         maxrate=rung.maxrate,
         bufsize=rung.bufsize,
-        threads=profile.threads,
-        encoder_profile=profile.encoder_profile,
-        options=profile.options,
+        threads=ladder.threads,
+        encoder_profile=ladder.encoder_profile,
+        pixel_format="yuv420p" if _bit_depth(ladder, facts) == 8 else "yuv420p10le",
+        options=ladder.options,
     )
 
 

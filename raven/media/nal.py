@@ -35,10 +35,12 @@ def starts_clean(codec: str, extradata: bytes | None, packet: bytes) -> bool:
 
     True for every codec but H.264 and HEVC; there only for an IDR (or BLA), as a recovery point may recover late.
     """
-    if codec not in IDR:
-        return True
+    return codec not in IDR or first_picture(codec, extradata, packet) in IDR[codec]
+
+
+def first_picture(codec: str, extradata: bytes | None, packet: bytes) -> int | None:
+    """The NAL unit type of the first slice in a packet of H.264 or HEVC, None where there is none."""
     size = length_size(codec, extradata)
     heads = _units_annexb(packet) if size is None else _units_prefixed(packet, size)
     kinds = (head & 0x1F if codec == "h264" else head >> 1 & 0x3F for head in heads)
-    first = next((kind for kind in kinds if kind in PICTURES[codec]), None)
-    return first in IDR[codec]
+    return next((kind for kind in kinds if kind in PICTURES[codec]), None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from raven.errors import OutputWrong
-from raven.media import boxes
+from raven.media.codecs import codec_string
 from raven.media.grid import AudioGrid, Grid
 from raven.model import TrackSegments
 
@@ -84,6 +84,11 @@ class Track:
 class VideoTrack(Track):
     width: int
     height: int
+
+    @property
+    def family(self) -> str:
+        """The codec alone, such as `avc1`: what a player cannot switch between."""
+        return self.codec.split(".", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ def video_track(
         raise OutputWrong(f"{name}: its segments have {total} frames, the source {frames}")
     return VideoTrack(
         name=name,
-        codec=boxes.codec_string(init),
+        codec=codec_string(init),
         timescale=grid.timescale,
         segments=timed(row, grid.frame_ticks, grid.timescale),
         width=size[0],

@@ -66,24 +66,26 @@ def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]
         raise SourceUnreadable(f"the source breaks off while it is read: {error.strerror}") from error
 
 
-def open_source(path: str) -> Opened:
-    """Opens and probes `path`. Raises SourceUnreadable with the reason."""
+def open_source(path: str, *, with_video: bool = True) -> Opened:
+    """Opens and probes `path`, for its sound alone if so wished. Raises SourceUnreadable with the reason."""
     try:
         container = av.open(path, options=dict(OPEN_OPTIONS), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceUnreadable(f"the source cannot be read as audio or video: {reason}") from error
     try:
-        return _probe(container)
+        return _probe(container, with_video)
     except BaseException:
         container.close()
         raise
 
 
-def _probe(container: InputContainer) -> Opened:
-    video, ignored = _main_video(container)
+def _probe(container: InputContainer, with_video: bool) -> Opened:
+    video, ignored = _main_video(container, with_video)
     audio, mute = _audio_streams(container)
     if video is None and not audio:
+        if not with_video:
+            raise SourceUnreadable("the source has no audio track that can be decoded; this profile makes sound alone")
         raise SourceUnreadable("the source has neither a video nor an audio track that can be decoded")
     streams: list[Stream] = [*([video] if video else []), *audio.values()]
     head = _sample(container, streams, video)
@@ -116,12 +118,12 @@ def _decodable(stream: Stream) -> bool:
     return getattr(stream, "codec_context", None) is not None
 
 
-def _main_video(container: InputContainer) -> tuple[VideoStream | None, list[str]]:
+def _main_video(container: InputContainer, with_video: bool) -> tuple[VideoStream | None, list[str]]:
     """The largest video that is not cover art, the default one among equals; the others as texts."""
     films = [s for s in container.streams.video if _decodable(s) and not s.disposition & Disposition.attached_pic]
     films = [s for s in films if s.codec_context.width and s.codec_context.height]
     films.sort(key=lambda s: (-_pixels(s), not s.disposition & Disposition.default, s.index))
-    main = films[0] if films else None
+    main = films[0] if films and with_video else None
     return main, [f"video stream {s.index}" for s in container.streams.video if s is not main]
 
 
@@ -230,6 +232,7 @@ def _video_facts(video: VideoStream, frame: VideoFrame, head: list[Packet]) -> V
         constant_rate=rate in declared,
         orient=orient,
         pixel_format=frame.format.name,
+        bit_depth=max((c.bits for c in frame.format.components), default=8),
         colour=_colour(frame),
     )
 

@@ -156,7 +156,7 @@ def test_a_profile_that_is_not_known_is_wrong_use(raven: Raven, tmp_path: Path) 
 
 PROFILES = {
     "not-toml": ("name = [", "is not TOML"),
-    "no-rungs": ('name = "mine"\n[video]\npreset = "fast"\n', "video.rungs"),
+    "no-rungs": ('name = "mine"\n[video]\npreset = "fast"\n', "video.0.rungs"),
     "misspelled": ('name = "mine"\nvidio = 1\n', "vidio"),
     "binary": ("\x00\x01", "is not TOML"),
 }

@@ -78,6 +78,27 @@ chunk_segments = 1
     + _LOSSLESS
     + _RUNG.format(name="small", width=320, height=180, crf=0)
     + _AUDIO,
+    "lossless-hevc": _SECOND_CHUNKS
+    + '[video]\ncodec = "libx265"\npreset = "ultrafast"\nthreads = 1\noptions = { lossless = "1", bframes = "3" }\n'
+    + _SOURCE_SIZE
+    + _AUDIO,
+    "lossless-av1": _SECOND_CHUNKS
+    + '[video]\ncodec = "libsvtav1"\npreset = "10"\nthreads = 1\noptions = { lossless = "1" }\n'
+    + _SOURCE_SIZE
+    + _AUDIO,
+    # a ladder of each codec, capped
+    "codecs": _SECOND_CHUNKS
+    + "".join(
+        f'[[video]]\ncodec = "{codec}"\npreset = "{preset}"\n'
+        + _RUNG.format(name=name, width=160, height=90, crf=30)
+        + "maxrate = 100\n"
+        for name, codec, preset in (
+            ("hevc", "libx265", "veryfast"),
+            ("av1", "libsvtav1", "10"),
+            ("avc", "libx264", "veryfast"),
+        )
+    )
+    + _AUDIO,
     # many small jobs
     "seconds": _SECOND_CHUNKS + _COMMON + _RUNG.format(name="small", width=320, height=180, crf=30) + _AUDIO,
 }

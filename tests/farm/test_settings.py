@@ -27,7 +27,7 @@ WRONG = [
     ("watcher", "RAVEN_BROKER", "amqp://bob:secret@host:port/", "broker: .*amqp://"),
     ("watcher", "RAVEN_LEASE_SECONDS", "soon", "RAVEN_.*lease_seconds: "),
     ("watcher", "RAVEN_PROFILES", "{folder}/none", "profiles: "),
-    ("watcher", "RAVEN_PROFILES", "{folder}/broken", "profile .*wrong.toml cannot be used: .*video.rungs"),
+    ("watcher", "RAVEN_PROFILES", "{folder}/broken", "profile .*wrong.toml cannot be used: .*video.0.rungs"),
     ("watcher", "RAVEN_PROFILES", "{folder}/binary", "profile .*wrong.toml"),
     ("watcher", "RAVEN_CONFIG", "{folder}/none.toml", "configuration .*none.toml"),
     ("watcher", "RAVEN_CONFIG", "{folder}/config.toml", ".*config.toml.*databse"),

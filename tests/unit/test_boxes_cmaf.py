@@ -16,18 +16,17 @@ from raven.errors import OutputWrong
 from raven.media import boxes
 from raven.media.boxes import BoxError, Fragment, Sample
 from raven.media.cmaf import STYP, Track, cut_audio, cut_video
+from raven.media.codecs import codec_string
 from raven.media.grid import AudioGrid, Grid, Span
 from raven.media.presentation import video_track
 from raven.model import SegmentInfo, TrackSegments
 from tests.builders import (
-    IDR,
     SEI,
     SLICE,
     FakeFragment,
     FakeSample,
     aac_entry,
     audio_fragments,
-    avc_entry,
     cutting,
     fragmented_mp4,
     gop,
@@ -98,38 +97,6 @@ def test_a_box_is_found_by_its_path_and_its_absence_is_named() -> None:
 @pytest.mark.parametrize("version", [0, 1])
 def test_the_time_scale_is_read_from_both_versions_of_mdhd(version: int) -> None:
     assert boxes.timescale(init_segment(90_000, mdhd_version=version)) == 90_000
-
-
-@pytest.mark.parametrize(
-    ("entry", "codec"),
-    [
-        (avc_entry(), "avc1.64001f"),
-        (aac_entry(), "mp4a.40.2"),
-        (aac_entry(b"\x29\x90"), "mp4a.40.5"),
-        (aac_entry(b"\xf9\x40\x00"), "mp4a.40.42"),
-    ],
-    ids=["high", "aac-lc", "he-aac", "xhe-aac"],
-)
-def test_the_codecs_value_is_that_of_the_sample_entry(entry: bytes, codec: str) -> None:
-    """RFC 6381; a wrong one makes a browser refuse the film."""
-    assert boxes.codec_string(init_segment(entry=entry)) == codec
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        b"",
-        boxes.box("vp09", bytes(78)),
-        boxes.box("avc1", bytes(78)),
-        boxes.box("avc1", bytes(78), boxes.box("avcC", b"\x01\x64")),
-        boxes.box("mp4a", bytes(28), boxes.box("esds", bytes(4))),
-        boxes.box("mp4a", bytes(28), boxes.box("esds", bytes(4), b"\x03\xff\xff")),
-    ],
-    ids=["none", "unknown", "no avcC", "short avcC", "empty esds", "short esds"],
-)
-def test_an_init_segment_without_a_known_codec_is_an_error(entry: bytes) -> None:
-    with pytest.raises(BoxError):
-        boxes.codec_string(init_segment(entry=entry))
 
 
 def test_splitting_gives_back_every_sample() -> None:
@@ -266,7 +233,7 @@ def test_an_edit_list_takes_the_delay_of_reordering_off(reorder: int) -> None:
     edts = boxes.find(init, "moov/trak/edts")
     assert _leaves(init) == _leaves(init_segment())
     assert boxes.find(init, "moov/trak/mdia").start == edts.end
-    assert boxes.codec_string(init) == "avc1.64001f"
+    assert codec_string(init) == "avc1.64001f"
 
 
 def _leaves(init: bytes) -> list[bytes]:
@@ -510,17 +477,6 @@ def test_a_file_that_was_cut_short_anywhere_is_refused(data: bytes) -> None:
                 cut_audio(data[:length], SOUND, Fraction(4, 5), "x")
 
 
-@given(edits)
-def test_a_damaged_init_segment_has_a_codec_or_is_an_error(changes: list[tuple[int, str, bytes]]) -> None:
-    for entry in (avc_entry(), aac_entry()):
-        data = damaged(init_segment(entry=entry), changes)
-        try:
-            assert boxes.codec_string(data).startswith(("avc1.", "mp4a.40."))
-            assert boxes.timescale(data) >= 0
-        except BoxError:
-            continue
-
-
 @given(st.binary(max_size=300))
 @example(b"\0\0\0\1moof")
 @example(b"\0\0\0\0moov\0\0\0\0mvex")
@@ -530,9 +486,3 @@ def test_any_bytes_split_or_are_an_error(data: bytes) -> None:
             boxes.split(text)
         except BoxError:
             continue
-
-
-@given(st.binary(max_size=100))
-def test_the_types_of_nal_units_end_with_the_bytes(sample: bytes) -> None:
-    assert len(list(boxes.nal_types_avc(sample))) <= len(sample) // 4
-    assert list(boxes.nal_types_avc(nal(SEI) + nal(IDR) + nal(SLICE))) == [SEI, IDR, SLICE]

@@ -26,20 +26,65 @@ sample_rate = 48000
 """
 
 
-def test_the_shipped_profile_is_one_that_can_be_used() -> None:
-    default = load_profiles()["default"]
+SHIPPED = load_profiles()
 
-    assert [rung.name for rung in default.video.rungs] == ["240p", "360p", "480p", "720p", "1080p"]
-    assert default.cutting.grid(Fraction(25)).segment == 150
-    assert all(rung.maxrate and rung.bufsize for rung in default.video.rungs)
+
+def test_these_profiles_are_shipped() -> None:
+    codecs = {name: [ladder.codec for ladder in profile.video] for name, profile in SHIPPED.items()}
+
+    assert codecs == {
+        "default": ["libx264"],
+        "hevc": ["libx265", "libx264"],
+        "av1": ["libsvtav1", "libx264"],
+        "audio": [],
+        "archive": ["libx264"],
+    }
+
+
+@pytest.mark.parametrize("name", ["default", "hevc", "av1"])
+def test_a_shipped_ladder_follows_apple(name: str) -> None:
+    for ladder in SHIPPED[name].video:
+        rungs = sorted(ladder.rungs, key=lambda r: (r.width * r.height, r.maxrate or 0))
+        # every rung is capped, and a larger picture never has the smaller rate, but for the second of the size below
+        assert all(rung.maxrate and rung.bufsize for rung in rungs)
+        lower = [rung.maxrate or 0 for rung in rungs if not rung.top_only]
+        assert lower == sorted(lower)
+        # 16:9 all (1.33), segments of 6 s (7.5)
+        assert all(abs(rung.width * 9 - rung.height * 16) <= 16 for rung in rungs)
+    assert SHIPPED[name].cutting.grid(Fraction(25)).segment == 150
+    # a narrow line is served (9.21)
+    assert min(rung.maxrate or 0 for ladder in SHIPPED[name].video for rung in ladder.rungs) == 145
+
+
+def test_a_profile_of_several_codecs_is_a_list_of_ladders() -> None:
+    ladder = SMALL[SMALL.index("[[video.rungs]]") : SMALL.index("[audio]")]
+    text = SMALL.replace("[video]", '[[video]]\ncodec = "libx265"').replace(
+        "[audio]", '[[video]]\ncodec = "libx264"\n' + ladder.replace("360p", "avc-360p") + "[audio]"
+    )
+
+    profile = parse_profile(text, "two.toml")
+
+    assert [(ladder.codec, ladder.rungs[0].name) for ladder in profile.video] == [
+        ("libx265", "360p"),
+        ("libx264", "avc-360p"),
+    ]
+
+
+def test_rungs_of_two_ladders_differ_in_name_too() -> None:
+    """A rung's name is its folder."""
+    ladder = SMALL[SMALL.index("[[video.rungs]]") : SMALL.index("[audio]")]
+    text = SMALL.replace("[video]", "[[video]]").replace("[audio]", "[[video]]\n" + ladder + "[audio]")
+
+    with pytest.raises(ConfigError, match=r"video: .*two rungs are named 360p"):
+        parse_profile(text, "two.toml")
 
 
 def test_what_a_profile_leaves_out_has_a_default() -> None:
     profile = parse_profile(SMALL, "small.toml")
 
     assert (profile.cutting.gop_seconds, profile.cutting.gops_per_segment) == (Fraction(2), 3)
-    assert profile.video.encoder_profile == "high"
-    assert profile.video.rungs[0].maxrate is None
+    (ladder,) = profile.video
+    assert (ladder.codec, ladder.encoder_profile, ladder.rungs[0].maxrate) == ("libx264", "", None)
     assert profile.thumbs is not None
     assert profile.thumbs.every_seconds == 10
 
@@ -63,16 +108,19 @@ def test_a_profile_survives_its_way_through_a_message() -> None:
     [
         ('name = "small"', 'name = "Small Profile"', "name"),
         ('name = "small"', 'name = "../etc"', "name"),
-        ('name = "360p"', 'name = "a/b"', "video.rungs.0.name"),
-        ('name = "360p"', 'name = "360 p"', "video.rungs.0.name"),
-        ("width = 640", "width = 0", "video.rungs.0.width"),
-        ("width = 640", 'width = "wide"', "video.rungs.0.width"),
-        ("crf = 23.5", "crf = 52", "video.rungs.0.crf"),
-        ("crf = 23.5", "crf = 23.5\nmaxrate = 49", "video.rungs.0.maxrate"),
-        ("crf = 23.5", "", "video.rungs.0.crf"),
-        ("crf = 23.5", "crf = 23.5\ncrv = 1", "video.rungs.0.crv"),
-        ("[video]", "[video]\nthreads = 0", "video.threads"),
-        ("[video]", '[video]\ncodec = "libx266"', "video.codec"),
+        ('name = "360p"', 'name = "a/b"', "video.0.rungs.0.name"),
+        ('name = "360p"', 'name = "360 p"', "video.0.rungs.0.name"),
+        ("width = 640", "width = 0", "video.0.rungs.0.width"),
+        ("width = 640", 'width = "wide"', "video.0.rungs.0.width"),
+        ("crf = 23.5", "crf = 64", "video.0.rungs.0.crf"),
+        ("crf = 23.5", "crf = 52", "video.0"),
+        ("[video]", '[video]\ncodec = "libsvtav1"', "video.0"),
+        ("[video]", '[video]\ncodec = "libsvtav1"\npreset = "14"', "video.0"),
+        ("crf = 23.5", "crf = 23.5\nmaxrate = 49", "video.0.rungs.0.maxrate"),
+        ("crf = 23.5", "", "video.0.rungs.0.crf"),
+        ("crf = 23.5", "crf = 23.5\ncrv = 1", "video.0.rungs.0.crv"),
+        ("[video]", "[video]\nthreads = 0", "video.0.threads"),
+        ("[video]", '[video]\ncodec = "libx266"', "video.0.codec"),
         ('codec = "aac"', 'codec = "mp3"', "audio.codec"),
         ("channels = 2", "channels = 3", "audio.channels"),
         ("sample_rate = 48000", "sample_rate = 48001", "audio.sample_rate"),
@@ -97,14 +145,14 @@ def test_two_rungs_of_one_name_are_refused() -> None:
     """Both would be encoded into the same files."""
     twice = SMALL.replace("[audio]", SMALL[SMALL.index("[[video") : SMALL.index("[audio]")] + "[audio]")
 
-    with pytest.raises(ConfigError, match=r"video\.rungs: .*360p"):
+    with pytest.raises(ConfigError, match=r"video.*: .*360p"):
         parse_profile(twice, "small.toml")
 
 
 def test_a_profile_without_rungs_is_refused() -> None:
     text = SMALL[: SMALL.index("[[video")] + "rungs = []\n" + SMALL[SMALL.index("[audio]") :]
 
-    with pytest.raises(ConfigError, match=r"video\.rungs: "):
+    with pytest.raises(ConfigError, match=r"video\.0\.rungs: "):
         parse_profile(text, "small.toml")
 
 
@@ -126,7 +174,7 @@ def test_profiles_of_the_own_folder_come_beside_the_shipped_ones(tmp_path: Path)
 def test_an_own_profile_wins_over_the_shipped_one_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "default.toml").write_text(SMALL.replace('"small"', '"default"', 1), "utf-8")
 
-    assert [rung.name for rung in load_profiles(tmp_path)["default"].video.rungs] == ["360p"]
+    assert [rung.name for rung in load_profiles(tmp_path)["default"].video[0].rungs] == ["360p"]
 
 
 def test_a_wrong_profile_in_the_folder_is_named_with_its_path(tmp_path: Path) -> None:
