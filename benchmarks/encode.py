@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.measure import Measured, measure
 from master.prepare import probe
 from raven.config import ffmpeg_path, load_settings
-from raven.media.encoders import x264_arguments
+from raven.media.encoders import encoder_arguments
 from raven.media.ladder import choose_renditions
 from raven.model import SourceFacts
 from raven.process import StopSignal
@@ -43,7 +43,7 @@ def plain_command(ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile)
     command = [ffmpeg, "-hide_banner", "-nostdin", "-y", "-i", str(clip), "-filter_complex", ";".join(graph)]
     grid = profile.cutting.grid(video.rate)
     for i, rendition in enumerate(rungs):
-        command += ["-map", f"[o{i}]", *x264_arguments(rendition, grid), f"{rendition.name}.mp4"]
+        command += ["-map", f"[o{i}]", *encoder_arguments(rendition, grid), f"{rendition.name}.mp4"]
     for i, _ in enumerate(facts.audio):
         command += [
             "-map",
