@@ -33,7 +33,7 @@ CREATE INDEX IF NOT EXISTS tasks_status ON tasks (status);
 CREATE TABLE IF NOT EXISTS jobs (
     id          INTEGER PRIMARY KEY /*M! AUTO_INCREMENT */,
     task_id     INTEGER NOT NULL,
-    kind        VARCHAR(16) NOT NULL,                 -- prepare, encode, audio, publish, purge
+    kind        VARCHAR(16) NOT NULL,                 -- prepare, encode, audio, text, publish, purge
     position    INTEGER NOT NULL,                     -- chunk or track number, from 0
     state       VARCHAR(16) NOT NULL DEFAULT 'waiting',
     attempt     INTEGER NOT NULL DEFAULT 1,           -- fences late reports

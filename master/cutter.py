@@ -13,6 +13,8 @@ from pathlib import Path
 
 import av
 
+from master.text import TextCopy, hand_over_texts
+from raven import names
 from raven.errors import RavenError
 from raven.media.probe import Opened, open_source
 from raven.model import PrepareResult, Value
@@ -61,9 +63,12 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
         grid = order.cutting.grid(facts.video.rate)
         cutter = VideoCutter(opened.video, facts.origin, grid, folder, chunk_ready)
     copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
+    texts = {s.index: TextCopy(s, facts.origin, folder / names.text_source_name(n)) for n, s in opened.text.items()}
     for packet in opened.packets():
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
             cutter.feed(packet)
+        elif packet.stream_index in texts:
+            texts[packet.stream_index].feed(packet)
         else:
             copies[packet.stream_index].feed(packet)
     end = state
@@ -78,9 +83,9 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
             audio.append(track)
             samples[track.name] = int(copy.length * order.sample_rate)
             hand_over(Event(state=state, key=copy.path.name, file=str(copy.path)))
-    return end.model_copy(
-        update={"facts": facts.model_copy(update={"audio": tuple(audio)}), "samples": samples, "complete": True}
-    )
+    facts = facts.model_copy(update={"audio": tuple(audio)})
+    end = end.model_copy(update={"facts": facts, "samples": samples, "complete": True})
+    return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from langcodes import standardize_tag
 
+from master.publish_text import text_summary, text_tracks, unique_labels
 from raven import __version__, names
 from raven.agent import Context
 from raven.media import dash, hls
@@ -59,9 +60,9 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
         iframes = _iframes(job, storage, grid)
     duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.audio.sample_rate)
     default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
-    labels = _labels(facts.audio)
+    labels = unique_labels(facts.audio, "Audio")
     audio = tuple(_audio(job, storage, t, labels[t.name], t.name == default) for t in facts.audio)
-    return Presentation(duration, rate, tuple(video), audio, iframes)
+    return Presentation(duration, rate, tuple(video), audio, iframes, text_tracks(job, duration))
 
 
 def _iframes(job: PublishJob, storage: Storage, grid: Grid) -> IframeTrack | None:
@@ -90,17 +91,6 @@ def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, def
     )
 
 
-def _labels(tracks: tuple[AudioFacts, ...]) -> dict[str, str]:
-    """A name for each track that no other has (RFC 8216 4.3.4.1.1: unique in the group)."""
-    wanted = {t.name: t.title or ("Audio" if t.language == "und" else t.language) for t in tracks}
-    seen: set[str] = set()
-    labels = {}
-    for name, label in wanted.items():
-        labels[name] = label if label not in seen else f"{label} ({name})"
-        seen.add(label)
-    return labels
-
-
 def manifests(presentation: Presentation) -> dict[str, str]:
     """All playlists and the MPD, by key under the task's prefix; what a player opens first comes last."""
     target = hls.target_duration(presentation)
@@ -112,6 +102,7 @@ def manifests(presentation: Presentation) -> dict[str, str]:
     }
     if presentation.iframes:
         texts[f"{names.IFRAMES}/{names.PLAYLIST}"] = hls.iframe_playlist(presentation.iframes)
+    texts |= {f"{names.text_path(t.name)}/{names.PLAYLIST}": hls.text_playlist(t) for t in presentation.text}
     texts[names.MPD] = dash.mpd(presentation)
     texts[names.MULTIVARIANT] = hls.multivariant(presentation)
     return texts
@@ -150,6 +141,7 @@ def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
             }
             for t in presentation.audio
         ],
+        "text": text_summary(presentation.text),
         "iframes": _iframes_summary(presentation.iframes) if presentation.iframes else None,
         "thumbs": job.thumbs,
         "bytes": sum(t.bytes for t in presentation.tracks),

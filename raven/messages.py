@@ -23,6 +23,8 @@ from raven.model import (
     Rational,
     Rendition,
     SourceFacts,
+    TextFacts,
+    TextResult,
     TrackSegments,
     Value,
     VideoFacts,
@@ -89,6 +91,17 @@ class AudioJob(_Job):
     segment_seconds: Rational
 
 
+class TextJob(_Job):
+    """Turn the cues of one text track into WebVTT, in segments and whole."""
+
+    kind: Literal["text"] = "text"
+    index: int
+    track: TextFacts
+    duration: Rational
+    """Seconds of film; cues end there."""
+    segment_seconds: Rational
+
+
 class PublishJob(_Job):
     """Write the manifests over the stored segments."""
 
@@ -102,6 +115,7 @@ class PublishJob(_Job):
     video: dict[str, tuple[TrackSegments, ...]]
     iframes: tuple[IframeSegments, ...] = ()
     audio: dict[str, TrackSegments]
+    text: dict[str, TextResult]
     thumbs: int
     seconds: dict[str, float]
     """Seconds of work so far, by kind of job."""
@@ -114,12 +128,13 @@ class PurgeJob(_Job):
     prefixes: tuple[Annotated[str, Field(pattern=r"^(tmp|out)/[1-9][0-9]*/$")], ...]
 
 
-Job = Annotated[PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob, Field(discriminator="kind")]
-JobResult = PrepareResult | EncodeResult | AudioResult | PublishResult | PurgeResult
+Job = Annotated[PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob, Field(discriminator="kind")]
+JobResult = PrepareResult | EncodeResult | AudioResult | TextResult | PublishResult | PurgeResult
 RESULTS: dict[str, type[Value]] = {
     "prepare": PrepareResult,
     "encode": EncodeResult,
     "audio": AudioResult,
+    "text": TextResult,
     "publish": PublishResult,
     "purge": PurgeResult,
 }
@@ -197,7 +212,7 @@ class CancelJob(Value):
 
 Control = Annotated[CancelTask | CancelJob, Field(discriminator="type")]
 
-_job: TypeAdapter[PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob] = TypeAdapter(Job)
+_job: TypeAdapter[PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob] = TypeAdapter(Job)
 _report: TypeAdapter[Started | Progress | Done | Failed | Alive] = TypeAdapter(Report)
 _control: TypeAdapter[CancelTask | CancelJob] = TypeAdapter(Control)
 
@@ -219,7 +234,7 @@ def encode(message: Value) -> bytes:
     return message.model_dump_json().encode()
 
 
-def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob:
+def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob:
     """Raises BadMessage."""
     return _read(_job, body, "job")
 

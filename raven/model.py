@@ -74,6 +74,37 @@ class AudioFacts(Value):
     default: bool = False
 
 
+class TextFacts(Value):
+    """One track of text subtitles. `name` is its place in the outputs, such as `eng-1`."""
+
+    stream: int
+    name: Name
+    codec: str
+    language: str = "und"
+    title: str = ""
+    forced: bool = False
+    """Only what must be read by everybody, such as signs."""
+    hearing_impaired: bool = False
+    """Tells sounds, too."""
+
+
+class Chapter(Value):
+    """A named stretch of the film, seconds from its first frame."""
+
+    start: Rational
+    end: Rational
+    title: str
+
+
+class Cue(Value):
+    """A text and when it is shown, milliseconds from the first frame: `text` and `settings` as WebVTT has them."""
+
+    start: int
+    end: int
+    text: str
+    settings: str = ""
+
+
 class SourceFacts(Value):
     """What the probe found. All times in the chunk objects are relative to `origin`."""
 
@@ -85,6 +116,9 @@ class SourceFacts(Value):
     """Time of the first video frame (or first audio packet) in the source, seconds."""
     video: VideoFacts | None
     audio: tuple[AudioFacts, ...] = ()
+    text: tuple[TextFacts, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    """As the container has them; the outputs have them cut to the film."""
     ignored: tuple[str, ...] = ()
     """Streams that are not converted, each as a short text."""
 
@@ -171,6 +205,14 @@ class AudioResult(Value):
 
     track: TrackSegments
     bytes: int
+
+
+class TextResult(Value):
+    """A text track is stored: bytes of each segment, bytes of the whole file, and how many cues it has."""
+
+    segments: tuple[int, ...]
+    whole: int
+    cues: int
 
 
 class PublishResult(Value):

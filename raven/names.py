@@ -16,6 +16,7 @@ MIME_TYPES = {
     "m4s": "video/iso.segment",
     "json": "application/json",
     "jpg": "image/jpeg",
+    "vtt": "text/vtt",
     "nut": "application/octet-stream",
 }
 INIT = "init.mp4"
@@ -25,6 +26,8 @@ IFRAMES = "iframes"
 MULTIVARIANT = "master.m3u8"
 MPD = "manifest.mpd"
 TASK_JSON = "task.json"
+WHOLE_TEXT = "subtitles.vtt"
+"""A text track in one file, for DASH."""
 
 
 def dead_letters(queue: str) -> str:
@@ -55,12 +58,30 @@ def audio_source_key(task: int, track: str) -> str:
     return f"{tmp_prefix(task)}audio-{track}.nut"
 
 
+def text_source_name(track: str) -> str:
+    return f"text-{track}.jsonl"
+
+
+def text_source_key(task: int, track: str) -> str:
+    """The cues of one text track, whole: a JSON line each."""
+    return tmp_prefix(task) + text_source_name(track)
+
+
 def video_path(rendition: str) -> str:
     return f"video/{rendition}"
 
 
 def audio_path(track: str) -> str:
     return f"audio/{track}"
+
+
+def text_path(track: str) -> str:
+    return f"text/{track}"
+
+
+def text_segment_name(number: int) -> str:
+    """`number` counts from 1."""
+    return f"seg-{number:06d}.vtt"
 
 
 def segment_name(number: int) -> str:

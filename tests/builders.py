@@ -15,17 +15,20 @@ from raven.media import boxes
 from raven.media.command import AUDIO_OFFSET
 from raven.media.grid import AudioGrid, Grid, Span
 from raven.media.ladder import choose_renditions, thumbs_in
-from raven.media.presentation import AudioTrack, Presentation, TimedSegment, VideoTrack
-from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob
+from raven.media.presentation import AudioTrack, Presentation, TextTrack, TimedSegment, VideoTrack
+from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
 from raven.model import (
     AudioFacts,
     AudioRendition,
     AudioResult,
+    Cue,
     EncodeResult,
     PrepareResult,
     Rendition,
     SegmentInfo,
     SourceFacts,
+    TextFacts,
+    TextResult,
     TrackSegments,
     VideoFacts,
 )
@@ -79,10 +82,26 @@ def audio_facts(
     )
 
 
+def text_facts(
+    *, stream: int = 2, name: str = "eng-1", language: str = "eng", title: str = "", forced: bool = False
+) -> TextFacts:
+    return TextFacts(stream=stream, name=name, codec="subrip", language=language, title=title, forced=forced)
+
+
+def cue(start: int, end: int, text: str, *, settings: str = "") -> Cue:
+    """Times in milliseconds."""
+    return Cue(start=start, end=end, text=text, settings=settings)
+
+
 _VIDEO = video_facts()
 
 
-def source_facts(*, video: VideoFacts | None = _VIDEO, audio: tuple[AudioFacts, ...] | None = None) -> SourceFacts:
+def source_facts(
+    *,
+    video: VideoFacts | None = _VIDEO,
+    audio: tuple[AudioFacts, ...] | None = None,
+    text: tuple[TextFacts, ...] = (),
+) -> SourceFacts:
     """A film with one track; `video=None` for sound alone, `audio=()` for a silent film."""
     return SourceFacts(
         container="mov,mp4,m4a,3gp,3g2,mj2",
@@ -91,6 +110,7 @@ def source_facts(*, video: VideoFacts | None = _VIDEO, audio: tuple[AudioFacts, 
         origin=Fraction(0),
         video=video,
         audio=(audio_facts(),) if audio is None else audio,
+        text=text,
     )
 
 
@@ -265,6 +285,11 @@ def audio_result(samples: int = 480_000, segment_seconds: Fraction = Fraction(4,
     return AudioResult(track=track, bytes=sum(s.bytes for s in track.segments))
 
 
+def text_result(segments: int = 2) -> TextResult:
+    """The result of a worker that has made a text track of two cues."""
+    return TextResult(segments=(100,) * segments, whole=150, cues=2)
+
+
 # messages
 
 
@@ -301,6 +326,18 @@ def audio_job() -> AudioJob:
     )
 
 
+def text_job() -> TextJob:
+    return TextJob(
+        task=7,
+        job=75,
+        attempt=1,
+        index=0,
+        track=text_facts(),
+        duration=Fraction(10),
+        segment_seconds=Fraction(4, 5),
+    )
+
+
 def publish_job() -> PublishJob:
     chosen = profile()
     grid = chosen.cutting.grid(Fraction(25))
@@ -317,6 +354,7 @@ def publish_job() -> PublishJob:
         renditions=choose_renditions(chosen.video, video_facts()),
         video={name: tuple(video_segments(grid, span) for span in spans) for name in ("360p", "720p")},
         audio={"eng-1": audio_result().track},
+        text={},
         thumbs=sum(len(thumbs_in(grid, chosen.thumbs, span)) for span in spans),
         seconds={"encode": 12.5},
     )
@@ -379,8 +417,29 @@ def audio_track(
     )
 
 
+def text_track(
+    *, name: str = "eng-1", label: str = "English", language: str = "en", forced: bool = False, deaf: bool = False
+) -> TextTrack:
+    """15 s in one segment of 300 bytes."""
+    return TextTrack(
+        name=name,
+        codec="wvtt",
+        timescale=1000,
+        segments=(TimedSegment(15_000, Fraction(15), 300),),
+        language=language,
+        label=label,
+        forced=forced,
+        hearing_impaired=deaf,
+        whole=260,
+        cues=2,
+    )
+
+
 def presentation(
-    *, video: tuple[VideoTrack, ...] | None = None, audio: tuple[AudioTrack, ...] | None = None
+    *,
+    video: tuple[VideoTrack, ...] | None = None,
+    audio: tuple[AudioTrack, ...] | None = None,
+    text: tuple[TextTrack, ...] = (),
 ) -> Presentation:
     video = (video_track(),) if video is None else video
     return Presentation(
@@ -388,6 +447,7 @@ def presentation(
         rate=Fraction(25) if video else None,
         video=video,
         audio=(audio_track(),) if audio is None else audio,
+        text=text,
     )
 
 

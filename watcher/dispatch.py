@@ -19,7 +19,7 @@ from watcher.transitions import again, queued, unqueued
 
 LANES = {
     "master": (names.JOBS_MASTER, ("prepare", "publish", "purge")),
-    "worker": (names.JOBS_WORKER, ("encode", "audio")),
+    "worker": (names.JOBS_WORKER, ("encode", "audio", "text")),
 }
 SPARE = 2  # jobs in a queue beyond the free slots, so that no slot waits for the watcher's next turn
 NODE_SECONDS = 30  # a node that was silent for so long has no slots

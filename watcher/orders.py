@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from raven import names
 from raven.errors import OptionInvalid
 from raven.media.ladder import choose_renditions, thumbs_in
-from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob
-from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TrackSegments, Value
+from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
+from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TextResult, TrackSegments, Value
 from raven.profile import Profile
 from watcher.plan import PURGE_ALL
 from watcher.rows import JobRow, TaskRow, TaskState
@@ -60,7 +60,7 @@ def parse_options(text: str | None) -> Options:
 
 
 def order(task: TaskRow, row: JobRow, state: PrepareResult | None, profile: Profile) -> Value:
-    """The message of a prepare, encode or audio job."""
+    """The message of a prepare, encode, audio or text job."""
     about = {"task": task.id, "job": row.id, "attempt": row.attempt}
     if row.kind == "prepare":
         return PrepareJob(**about, source=task.source, profile=profile)
@@ -68,6 +68,8 @@ def order(task: TaskRow, row: JobRow, state: PrepareResult | None, profile: Prof
         raise ValueError(f"a job of kind {row.kind} needs a prepared source")
     if row.kind == "encode":
         return _encode(about, row.position, state, profile)
+    if row.kind == "text":
+        return _text(about, row.position, state, profile)
     return _audio(about, row.position, state, profile)
 
 
@@ -116,6 +118,23 @@ def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Pro
     )
 
 
+def duration(state: PrepareResult, profile: Profile) -> Fraction:
+    """Seconds of film: all frames, or without video all samples."""
+    if state.facts.video is None:
+        return Fraction(audio_samples(state, profile), profile.audio.sample_rate)
+    return Fraction(state.frames) / state.facts.video.rate
+
+
+def _text(about: dict[str, int], index: int, state: PrepareResult, profile: Profile) -> TextJob:
+    return TextJob(
+        **about,
+        index=index,
+        track=state.facts.text[index],
+        duration=duration(state, profile),
+        segment_seconds=segment_seconds(state.facts, profile),
+    )
+
+
 def publish_order(
     task: TaskRow, row: JobRow, state: PrepareResult, rows: Iterable[JobRow], profile: Profile
 ) -> PublishJob:
@@ -126,6 +145,11 @@ def publish_order(
         state.facts.audio[r.position].name: AudioResult.model_validate_json(r.result or "").track
         for r in done
         if r.kind == "audio"
+    }
+    text = {
+        state.facts.text[r.position].name: TextResult.model_validate_json(r.result or "")
+        for r in done
+        if r.kind == "text"
     }
     renditions = choose_renditions(profile.video, state.facts.video) if state.facts.video else ()
     video: dict[str, tuple[TrackSegments, ...]] = {
@@ -147,6 +171,7 @@ def publish_order(
         video=video,
         iframes=tuple(result.iframes for result in encodes if result.iframes),
         audio=audio,
+        text=text,
         thumbs=_thumbs(state, profile),
         seconds=seconds,
     )

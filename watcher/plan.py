@@ -93,7 +93,9 @@ def plan(task: TaskRow, rows: Iterable[JobRow], now: int) -> Plan:
     if prepare.state != JobState.DONE or not state.complete:
         status = TaskState.ENCODING if chunks else TaskState.PREPARING
         return Plan(status=status, new_jobs=jobs.missing(chunks))
-    return _finish(jobs, state, [*chunks, *(NewJob("audio", index) for index in range(len(state.facts.audio)))])
+    tracks = [NewJob("audio", index) for index in range(len(state.facts.audio))]
+    tracks += [NewJob("text", index) for index in range(len(state.facts.text))]
+    return _finish(jobs, state, [*chunks, *tracks])
 
 
 def _finish(jobs: _Jobs, state: PrepareResult, wanted: list[NewJob]) -> Plan:

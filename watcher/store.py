@@ -16,7 +16,7 @@ _TASK_COLUMNS = ", ".join(f.name for f in fields(TaskRow))
 _JOB_COLUMNS = ", ".join(f.name for f in fields(JobRow) if f.name != "result")
 # results of chunks are large and wanted only when the manifests are ordered
 _LIGHT = f"{_JOB_COLUMNS}, CASE WHEN kind IN ('prepare', 'publish') THEN result END AS result"
-_FIRST = "CASE kind WHEN 'purge' THEN 0 WHEN 'publish' THEN 1 WHEN 'audio' THEN 2 ELSE 3 END"
+_FIRST = "CASE kind WHEN 'purge' THEN 0 WHEN 'publish' THEN 1 WHEN 'text' THEN 2 WHEN 'audio' THEN 3 ELSE 4 END"
 """Light jobs never wait behind encodes."""
 
 

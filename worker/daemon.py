@@ -1,4 +1,4 @@
-"""The daemon raven-worker: encodes chunks and audio tracks. It needs the broker and the storage only."""
+"""The daemon raven-worker: encodes chunks and sound, writes subtitles. It needs the broker and the storage only."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from raven.ports import Broker, Storage
 from raven.wiring import open_broker, open_storage
 from worker.audio import encode_audio
 from worker.encode import Tools, encode
+from worker.text import make_text
 
 
 def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
-    """A worker with its two kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
+    """A worker with its three kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
     tools = Tools(storage, ffmpeg_path(settings), settings.temporary)
     handlers = {
         "encode": lambda job, context: encode(job, context, tools),
         "audio": lambda job, context: encode_audio(job, context, tools),
+        "text": lambda job, context: make_text(job, context, tools),
     }
     return Agent(settings, "worker", broker, handlers)
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET  # writes only; nothing foreign is parse
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, IframeTrack, Presentation, Track, VideoTrack, printable
+from raven.media.presentation import AudioTrack, IframeTrack, Presentation, TextTrack, Track, VideoTrack, printable
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
@@ -142,6 +142,21 @@ def _trick_mode(period: ET.Element, track: IframeTrack, rate: Fraction) -> None:
     )
 
 
+def _text(period: ET.Element, track: TextTrack) -> None:
+    """Subtitles as one WebVTT file beside the segments (DASH-IF IOP 6.4.4: side-loaded)."""
+    group = ET.SubElement(
+        period, "AdaptationSet", id=_next_id(period), contentType="text", mimeType="text/vtt", lang=track.language
+    )
+    ET.SubElement(group, "Label").text = printable(track.label)
+    role = "forced-subtitle" if track.forced else "caption" if track.hearing_impaired else "subtitle"
+    ET.SubElement(group, "Role", schemeIdUri="urn:mpeg:dash:role:2011", value=role)
+    seconds = sum((s.duration for s in track.segments), Fraction(0))
+    bandwidth = -(-8 * track.whole // seconds)
+    # an audio track may have the same name, and ids are unique in the period
+    representation = ET.SubElement(group, "Representation", id=f"text-{track.name}", bandwidth=str(bandwidth))
+    ET.SubElement(representation, "BaseURL").text = f"{names.text_path(track.name)}/{names.WHOLE_TEXT}"
+
+
 def mpd(presentation: Presentation) -> str:
     """The MPD of a presentation."""
     tracks: list[Track] = [*presentation.video, *presentation.audio]
@@ -160,6 +175,8 @@ def mpd(presentation: Presentation) -> str:
         _video(period, [track for track in presentation.video if track.family == family], presentation)
     for track in presentation.audio:
         _audio(period, track)
+    for text in presentation.text:
+        _text(period, text)
     if presentation.iframes and presentation.rate:
         _trick_mode(period, presentation.iframes, presentation.rate)
     ET.indent(root)

@@ -8,10 +8,13 @@ from fractions import Fraction
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, IframeTrack, Presentation, VideoTrack, printable
+from raven.media.presentation import AudioTrack, IframeTrack, Presentation, TextTrack, VideoTrack, printable
 
 VERSION = 7  # RFC 8216 7: EXT-X-MAP needs 6; 7 is what CMAF players are tested with
 AUDIO_GROUP = "audio"
+TEXT_GROUP = "subtitles"
+TRANSCRIBES = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
+"""CHARACTERISTICS of subtitles for the deaf and hard of hearing (Apple 4.5)."""
 
 
 def _seconds(duration: Fraction) -> str:
@@ -62,6 +65,20 @@ def iframe_playlist(track: IframeTrack) -> str:
     return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
 
 
+def text_playlist(track: TextTrack) -> str:
+    """The VOD playlist of a text track. Its target duration is its own (Apple 5.7), and no init segment is there."""
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{VERSION}",
+        f"#EXT-X-TARGETDURATION:{max(1, *(round_nearest(s.duration) for s in track.segments))}",
+        "#EXT-X-MEDIA-SEQUENCE:1",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+    ]
+    for number, segment in enumerate(track.segments, 1):
+        lines += [f"#EXTINF:{_seconds(segment.duration)},", names.text_segment_name(number)]
+    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+
+
 @dataclass(frozen=True)
 class _Attributes:
     pairs: tuple[tuple[str, str | None], ...]
@@ -92,11 +109,34 @@ def _media(track: AudioTrack) -> str:
     )
 
 
-def _variant(video: VideoTrack | None, audio: Sequence[AudioTrack], rate: Fraction | None) -> list[str]:
+def _subtitles(track: TextTrack) -> str:
+    """A text track. None is the default: containers mark any track as that, Matroska all that say nothing else."""
+    return "#EXT-X-MEDIA:" + str(
+        _Attributes(
+            (
+                ("TYPE", "SUBTITLES"),
+                ("GROUP-ID", _quoted(TEXT_GROUP)),
+                ("NAME", _quoted(track.label)),
+                ("LANGUAGE", _quoted(track.language)),
+                ("DEFAULT", "NO"),
+                ("AUTOSELECT", "YES"),  # by the viewer's languages; forced ones must have it (Apple 5.11)
+                ("FORCED", "YES" if track.forced else "NO"),
+                ("CHARACTERISTICS", _quoted(TRANSCRIBES) if track.hearing_impaired else None),
+                ("URI", _quoted(f"{names.text_path(track.name)}/{names.PLAYLIST}")),
+            )
+        )
+    )
+
+
+def _variant(
+    video: VideoTrack | None, audio: Sequence[AudioTrack], text: Sequence[TextTrack], rate: Fraction | None
+) -> list[str]:
     """A variant stream. BANDWIDTH is the largest sum of peaks of a playable combination (Apple 9.13)."""
     codecs = dict.fromkeys([*([video.codec] if video else []), *(track.codec for track in audio)])
     peak = (video.peak_bandwidth if video else 0) + max((t.peak_bandwidth for t in audio), default=0)
     average = (video.average_bandwidth if video else 0) + max((t.average_bandwidth for t in audio), default=0)
+    peak += max((t.peak_bandwidth for t in text), default=0)
+    average += max((t.average_bandwidth for t in text), default=0)
     attributes = _Attributes(
         (
             ("BANDWIDTH", str(peak)),
@@ -105,6 +145,7 @@ def _variant(video: VideoTrack | None, audio: Sequence[AudioTrack], rate: Fracti
             ("RESOLUTION", f"{video.width}x{video.height}" if video else None),
             ("FRAME-RATE", f"{float(rate):.3f}" if rate else None),
             ("AUDIO", _quoted(AUDIO_GROUP) if audio else None),
+            ("SUBTITLES", _quoted(TEXT_GROUP) if text else None),
         )
     )
     path = names.video_path(video.name) if video else names.audio_path(audio[0].name)
@@ -130,14 +171,15 @@ def multivariant(presentation: Presentation) -> str:
     """The multivariant playlist. The first variant, which players start with, is the H.264 one nearest to 2 Mbit/s."""
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
     lines += [_media(track) for track in presentation.audio]
+    lines += [_subtitles(track) for track in presentation.text]
     # Apple 1.32: the default variant is about 2000 kbit/s
     first = min(
         presentation.video, key=lambda v: (v.family != "avc1", abs(v.average_bandwidth - 2_000_000)), default=None
     )
     for video in sorted(presentation.video, key=lambda v: v is not first):
-        lines += _variant(video, presentation.audio, presentation.rate)
+        lines += _variant(video, presentation.audio, presentation.text, presentation.rate)
     if not presentation.video:
-        lines += _variant(None, presentation.audio, None)
+        lines += _variant(None, presentation.audio, presentation.text, None)
     if presentation.iframes:
         lines.append(_iframe_stream(presentation.iframes))
     return "\n".join([*lines, ""])

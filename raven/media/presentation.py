@@ -116,6 +116,19 @@ class AudioTrack(Track):
 
 
 @dataclass(frozen=True)
+class TextTrack(Track):
+    """Subtitles: WebVTT in segments of their own, and whole in one file of `whole` bytes."""
+
+    language: str
+    """BCP 47."""
+    label: str
+    forced: bool
+    hearing_impaired: bool
+    whole: int
+    cues: int
+
+
+@dataclass(frozen=True)
 class Presentation:
     """A whole task's output."""
 
@@ -124,11 +137,12 @@ class Presentation:
     video: tuple[VideoTrack, ...]
     audio: tuple[AudioTrack, ...]
     iframes: IframeTrack | None = None
+    text: tuple[TextTrack, ...] = ()
 
     @property
     def tracks(self) -> tuple[Track, ...]:
         """All of it, the trick play rendition too."""
-        return (*self.video, *self.audio, *([self.iframes] if self.iframes else []))
+        return (*self.video, *self.audio, *([self.iframes] if self.iframes else []), *self.text)
 
 
 def joined(parts: Iterable[TrackSegments], per_unit: int, what: str) -> TrackSegments:

@@ -6,7 +6,7 @@ Runs on untrusted bytes: in a child process only (see `master.cutter`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,14 @@ from av.stream import Disposition
 from raven.errors import SourceUnreadable
 from raven.media.grid import choose_rate
 from raven.media.orient import orientation
+from raven.media.subtitles import chapters, text_facts, text_streams, unconverted
 from raven.model import AudioFacts, SourceFacts, VideoFacts
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.stream import Stream
+    from av.subtitles.stream import SubtitleStream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -46,13 +48,14 @@ class Opened:
     facts: SourceFacts
     video: VideoStream | None
     audio: dict[str, AudioStream]
+    text: dict[str, SubtitleStream]
     head: list[Packet]
 
     def packets(self) -> Iterator[Packet]:
         """All packets of the streams in use, from the first on."""
         yield from self.head
         self.head = []
-        streams: list[Stream] = [*([self.video] if self.video else []), *self.audio.values()]
+        streams: list[Stream] = [*([self.video] if self.video else []), *self.audio.values(), *self.text.values()]
         yield from (p for p in _demux(self.container, streams) if p.size)
 
     def close(self) -> None:
@@ -87,7 +90,8 @@ def _probe(container: InputContainer, with_video: bool) -> Opened:
         if not with_video:
             raise SourceUnreadable("the source has no audio track that can be decoded; this profile makes sound alone")
         raise SourceUnreadable("the source has neither a video nor an audio track that can be decoded")
-    streams: list[Stream] = [*([video] if video else []), *audio.values()]
+    text = text_streams(container, _language)
+    streams: list[Stream] = [*([video] if video else []), *audio.values(), *text.values()]
     head = _sample(container, streams, video)
     facts = SourceFacts(
         container=container.format.name,
@@ -96,7 +100,8 @@ def _probe(container: InputContainer, with_video: bool) -> Opened:
         origin=Fraction(0),
         video=None,
         audio=tuple(_audio_facts(name, stream) for name, stream in audio.items()),
-        ignored=tuple(ignored + mute + _others(container)),
+        text=tuple(text_facts(name, stream, _language(stream)) for name, stream in text.items()),
+        ignored=tuple(ignored + mute + unconverted(container, text.values())),
     )
     if video is not None:
         frame = _first_frame(video, head)
@@ -104,8 +109,9 @@ def _probe(container: InputContainer, with_video: bool) -> Opened:
             update={"video": _video_facts(video, frame, head), "origin": (frame.pts or 0) * _tick(video)}
         )
     else:
-        facts = facts.model_copy(update={"origin": _first_time(head)})
-    return Opened(container, facts, video, audio, head)
+        facts = facts.model_copy(update={"origin": _first_time(head, audio.values())})
+    facts = facts.model_copy(update={"chapters": chapters(container, facts.origin)})
+    return Opened(container, facts, video, audio, text, head)
 
 
 def _tick(stream: Stream) -> Fraction:
@@ -149,10 +155,6 @@ def _language(stream: Stream) -> str:
     return language if re.fullmatch(r"[a-z]{2,3}", language) else "und"
 
 
-def _others(container: InputContainer) -> list[str]:
-    return [f"{s.type} stream {s.index}" for s in container.streams if s.type not in ("video", "audio")]
-
-
 def _sample(container: InputContainer, streams: list[Stream], video: VideoStream | None) -> list[Packet]:
     """The first packets, enough to tell the frame rate."""
     head: list[Packet] = []
@@ -163,7 +165,7 @@ def _sample(container: InputContainer, streams: list[Stream], video: VideoStream
             continue
         head.append(packet)
         size += packet.size
-        if video is None or packet.stream_index == video.index:
+        if packet.stream_index == video.index if video else packet.stream.type == "audio":
             count += 1
             time = packet.pts * packet.time_base if packet.pts is not None else None
             first = time if first is None else first
@@ -177,8 +179,9 @@ def _sample(container: InputContainer, streams: list[Stream], video: VideoStream
     return head
 
 
-def _first_time(head: list[Packet]) -> Fraction:
-    times = [p.pts * p.time_base for p in head if p.pts is not None]
+def _first_time(head: list[Packet], audio: Iterable[AudioStream]) -> Fraction:
+    indices = {stream.index for stream in audio}
+    times = [p.pts * p.time_base for p in head if p.pts is not None and p.stream_index in indices]
     if not times:
         raise SourceUnreadable("the source carries no time stamps")
     first = min(times)

@@ -223,18 +223,20 @@ def _waiting(store: Store, database: Database) -> None:
     add(store, old, "encode", 1)
     add(store, old, "encode", 0)
     add(store, old, "audio", 0)
+    add(store, old, "text", 0)
     add(store, old, "encode", 2, state=JobState.QUEUED)
     add(store, old, "encode", 3, not_before=LATER)
     add(store, old, "prepare")
     add(store, deleted, "encode", 0)
     add(store, urgent, "encode", 0)
     database.execute("DELETE FROM tasks WHERE id = ?", (deleted,))
-    rows = store.waiting(("encode", "audio"), NOW, 10)
+    rows = store.waiting(("encode", "audio", "text"), NOW, 10)
     assert [(row.task_id, row.kind, row.position) for row in rows] == [
-        (urgent, "encode", 0), (old, "audio", 0), (old, "encode", 0), (old, "encode", 1), (deleted, "encode", 0),
+        (urgent, "encode", 0), (old, "text", 0), (old, "audio", 0), (old, "encode", 0), (old, "encode", 1),
+        (deleted, "encode", 0),
     ]  # fmt: skip
-    assert rows[1] == next(row for row in store.jobs_of(old) if row.kind == "audio")
-    assert store.waiting(("encode", "audio"), NOW, 2) == rows[:2]
+    assert rows[2] == next(row for row in store.jobs_of(old) if row.kind == "audio")
+    assert store.waiting(("encode", "audio", "text"), NOW, 2) == rows[:2]
     assert len(store.waiting(("encode",), LATER, 10)) == 5
 
 

@@ -254,6 +254,8 @@ def read_frames(source: Path, filters: str = "null", *options: str) -> list[Fram
     if source.suffix == ".mpd":
         # else ffmpeg's DASH demuxer reads the last segment again of a film that it has read whole while probing
         before = ["-nofind_stream_info", "-guess_layout_max", "0"]
+        # else it refuses the whole MPD of a local folder in which a text file is named; over HTTP it does not
+        before += ["-allowed_extensions", "ALL"]
     if source.suffix in (".mpd", ".m3u8"):
         # else ffmpeg breaks off the sound in the middle of a segment, and complains of it
         beside = ["-map", "0:a?", "-c", "copy", "-f", "null", "-"]

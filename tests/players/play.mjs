@@ -2,7 +2,7 @@
 // Plays one manifest to its end in headless Chromium with a real player and prints what happened as JSON.
 //
 //   node play.mjs --player hls|dash|shaka|native --url URL --chromium PATH --modules NODE_MODULES
-//                 [--rate 1] [--from SECONDS] [--seconds-limit 120] [--sync]
+//                 [--rate 1] [--from SECONDS] [--seconds-limit 120] [--sync] [--text LANGUAGE]
 //
 // Exit status: 0 played to the end with no fatal error and no failed request, 1 it did not, 2 wrong use.
 
@@ -48,6 +48,7 @@ function readArguments() {
     player: text, url: text, chromium: text, modules: text,
     rate: { type: "string", default: "1" }, from: { type: "string", default: "0" },
     "seconds-limit": { type: "string", default: "120" }, sync: { type: "boolean", default: false },
+    text: { type: "string", default: "" },
   } });
   for (const name of ["player", "url", "chromium", "modules"]) {
     if (!values[name]) throw new Error(`--${name} is missing`);
@@ -132,8 +133,8 @@ async function play(options) {
     await page.goto(`${origin}/`, { waitUntil: "load" });
     await page.waitForFunction(() => window.raven);
     const script = SCRIPTS[options.player] && `${origin}/modules/${SCRIPTS[options.player]}`;
-    const { player, url, rate, from, sync } = options;
-    await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync });
+    const { player, url, rate, from, sync, text } = options;
+    await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync, text });
     return { player, ...await watch(page, options.limit, failedRequests), failedRequests };
   } finally {
     await browser.close();

@@ -84,6 +84,18 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A cue that was active: its times and text, and the positions at which it was seen first and last, seconds."""
+
+    language: str
+    start: float
+    end: float
+    text: str
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
 class Playback:
     """What became of one playback, in seconds of the presentation, frames and bytes."""
 
@@ -104,6 +116,7 @@ class Playback:
     failed_requests: tuple[FailedRequest, ...]
     buffers: tuple[Buffer, ...]
     sync: Sync | None
+    texts: tuple[Text, ...]
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -136,11 +149,12 @@ def play(
     limit: float = 120,
     start: float = 0.0,
     sync: bool = False,
+    text: str = "",
 ) -> Playback:
     """Play `manifest`, a path inside of `tree`, at `rate` times its speed.
 
     `limit` is in seconds of real time. `sync` measures sound against picture for a source of flashes and
-    clicks (see README.md) and needs rate 1.
+    clicks (see README.md) and needs rate 1. `text` is the language of the subtitles to show.
     """
     chromium = _chromium()
     if chromium is None:
@@ -152,6 +166,7 @@ def play(
         "rate": rate,
         "from": start,
         "seconds-limit": limit,
+        "text": text,
     }
     with serve(tree) as server:
         command = ["node", str(_SCRIPT), f"--url={server.url}/{manifest}"]

@@ -26,14 +26,15 @@ from raven.messages import (
     PublishJob,
     PurgeJob,
     Started,
+    TextJob,
     encode,
     read_job,
     read_report,
 )
 from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult, SourceFacts, Value
 from raven.profile import Profile
-from tests.builders import audio_result, encode_result, init_segment, profile, task_row
-from watcher.orders import audio_samples, order, publish_order, purge_order
+from tests.builders import audio_result, encode_result, init_segment, profile, task_row, text_result
+from watcher.orders import audio_samples, duration, order, publish_order, purge_order
 from watcher.plan import UNTAKEN_MS, NewJob, Plan, plan, plan_deleted, prepared
 from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
 from watcher.transitions import Limits, again, on_lapse, on_report, queued, unqueued
@@ -43,7 +44,7 @@ LOST_MS = 20_000
 MAX_STEPS = 5  # as the watcher's: more plans in a row would be a circle
 TASK = 7
 
-Job = PrepareJob | EncodeJob | AudioJob | PublishJob | PurgeJob
+Job = PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,9 @@ class Farm:
         if isinstance(job, AudioJob):
             assert audio_samples(self._cut(), self.profile) == job.samples
             return audio_result(job.samples, job.segment_seconds).model_copy(update={"bytes": job.attempt})
+        if isinstance(job, TextJob):
+            assert job.duration == duration(self._cut(), self.profile)
+            return text_result().model_copy(update={"whole": job.attempt})
         if isinstance(job, PublishJob):
             return self._published(job)
         return PurgeResult(objects=job.attempt)
@@ -338,6 +342,7 @@ class Farm:
         assert set(job.audio) == {track.name for track in self.film.facts.audio}
         for name, sound in job.audio.items():
             check_audio(sound, AudioGrid(self.profile.audio.sample_rate, job.samples), name)
+        assert set(job.text) == {track.name for track in self.film.facts.text}
         return PublishResult(url=f"https://cdn/{job.attempt}", bytes=job.frames)
 
     # to the end

@@ -23,6 +23,7 @@ from tests.builders import (
     cutting,
     init_segment,
     presentation,
+    text_track,
     track_segments,
     video_segments,
     video_track,
@@ -127,6 +128,64 @@ def _sound(number: int, language: str, label: str, role: str, name: str) -> str:
         "      </Representation>\n"
         "    </AdaptationSet>\n"
     )
+
+
+SUBTITLED = presentation(
+    text=(
+        text_track(),
+        text_track(name="eng-2", label='Signs "only"', forced=True),
+        text_track(name="deu-3", label="Deutsch & mehr", language="de", deaf=True),
+    )
+)
+
+
+def test_subtitles_in_the_multivariant_playlist() -> None:
+    """None is the default; forced ones are selected by language (Apple 5.11); each has a language (Apple 4.7)."""
+    assert hls.multivariant(SUBTITLED).splitlines()[4:] == [
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subtitles",NAME="English",LANGUAGE="en",DEFAULT=NO,AUTOSELECT=YES,'
+        'FORCED=NO,URI="text/eng-1/playlist.m3u8"',
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subtitles",NAME="Signs \'only\'",LANGUAGE="en",DEFAULT=NO,'
+        'AUTOSELECT=YES,FORCED=YES,URI="text/eng-2/playlist.m3u8"',
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subtitles",NAME="Deutsch & mehr",LANGUAGE="de",DEFAULT=NO,'
+        'AUTOSELECT=YES,FORCED=NO,CHARACTERISTICS="public.accessibility.transcribes-spoken-dialog,'
+        'public.accessibility.describes-music-and-sound",URI="text/deu-3/playlist.m3u8"',
+        '#EXT-X-STREAM-INF:BANDWIDTH=2128274,AVERAGE-BANDWIDTH=1488001,CODECS="avc1.64001f,mp4a.40.2",'
+        'RESOLUTION=1280x720,FRAME-RATE=25.000,AUDIO="audio",SUBTITLES="subtitles"',
+        "video/720p/playlist.m3u8",
+    ]
+
+
+def test_the_playlist_of_subtitles() -> None:
+    assert hls.text_playlist(text_track()) == (
+        "#EXTM3U\n"
+        "#EXT-X-VERSION:7\n"
+        "#EXT-X-TARGETDURATION:15\n"
+        "#EXT-X-MEDIA-SEQUENCE:1\n"
+        "#EXT-X-PLAYLIST-TYPE:VOD\n"
+        "#EXTINF:15.000000,\n"
+        "seg-000001.vtt\n"
+        "#EXT-X-ENDLIST\n"
+    )
+
+
+def test_subtitles_in_the_mpd() -> None:
+    """Ids are unique in the period, though a sound track has the same name."""
+    root = ET.fromstring(dash.mpd(SUBTITLED))  # noqa: S314 - our own text
+
+    groups = root.findall(f"./{MPD}Period/{MPD}AdaptationSet[@contentType='text']")
+    assert [(g.get("mimeType"), g.get("lang")) for g in groups] == [
+        ("text/vtt", "en"),
+        ("text/vtt", "en"),
+        ("text/vtt", "de"),
+    ]
+    assert [[child.tag.removeprefix(MPD) for child in g] for g in groups] == [["Label", "Role", "Representation"]] * 3
+    roles = ["subtitle", "forced-subtitle", "caption"]
+    assert [g.findall(f"{MPD}Role")[0].get("value") for g in groups] == roles
+    assert [g.findtext(f"{MPD}Representation/{MPD}BaseURL") for g in groups] == [
+        f"text/{name}/subtitles.vtt" for name in ("eng-1", "eng-2", "deu-3")
+    ]
+    ids = [e.get("id") for tag in ("AdaptationSet", "Representation") for e in root.iter(f"{MPD}{tag}")]
+    assert len(ids) == len(set(ids))
 
 
 def test_sound_alone_is_a_variant_of_its_own() -> None:

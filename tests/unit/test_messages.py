@@ -38,11 +38,12 @@ from tests.builders import (
     prepare_result,
     publish_job,
     purge_job,
+    text_job,
 )
 
 Reader = Callable[[bytes], Value]
 GRID = cutting().grid(Fraction(25))
-JOBS: list[Value] = [prepare_job(), encode_job(), audio_job(), publish_job(), purge_job()]
+JOBS: list[Value] = [prepare_job(), encode_job(), audio_job(), text_job(), publish_job(), purge_job()]
 RESULT = encode_result(GRID, GRID.chunk_span(0, None))
 ABOUT: dict[str, Any] = {"task": 7, "job": 70, "attempt": 2, "node": "n1"}
 REPORTS: list[Value] = [
@@ -196,6 +197,7 @@ HOSTILE: list[tuple[Value, tuple[str | int, ...], object]] = [
     (encode_job(), ("renditions", 0, "encoder_profile"), "high -y"),
     (audio_job(), ("track", "name"), "../x"),
     (audio_job(), ("track", "name"), "a/b"),
+    (text_job(), ("track", "name"), "../x"),
     *(
         (purge_job(), ("prefixes", 0), prefix)
         for prefix in ("", "/", "out/", "out/7", "out/../", "out/7/video/", "x/7/")

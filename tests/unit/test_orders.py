@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raven.errors import OptionInvalid
-from raven.messages import AudioJob, EncodeJob, PrepareJob, encode, read_job
+from raven.messages import AudioJob, EncodeJob, PrepareJob, TextJob, encode, read_job
 from raven.model import PrepareResult
 from tests.builders import (
     audio_facts,
@@ -21,6 +21,8 @@ from tests.builders import (
     profile,
     source_facts,
     task_row,
+    text_facts,
+    text_result,
     video_facts,
 )
 from watcher.orders import (
@@ -231,6 +233,33 @@ def test_a_job_without_a_result_is_not_published() -> None:
     job = publish_order(task_row(), rows[-1], prepare_result(), rows, PROFILE)
 
     assert sum(s.length for part in job.video["720p"] for s in part.segments) == 180
+
+
+def test_a_text_job_names_its_track_and_the_length_of_the_film() -> None:
+    facts = source_facts(text=(text_facts(), text_facts(stream=3, name="deu-2", forced=True)))
+
+    job = order(task_row(), job_row(kind="text", position=1), prepare_result(facts=facts), PROFILE)
+
+    assert isinstance(job, TextJob)
+    assert (job.track, job.duration, job.segment_seconds) == (facts.text[1], Fraction(10), Fraction(4, 5))
+
+
+def test_text_beside_sound_alone_ends_with_the_sound() -> None:
+    facts = source_facts(video=None, text=(text_facts(),))
+    state = prepare_result(facts=facts, samples={"eng-1": 48_000})
+
+    job = order(task_row(), job_row(kind="text"), state, PROFILE)
+
+    assert isinstance(job, TextJob)
+    assert (job.duration, job.segment_seconds) == (Fraction(1), PROFILE.cutting.segment_seconds)
+
+
+def test_the_publish_order_has_the_text_by_name() -> None:
+    state = prepare_result(facts=source_facts(text=(text_facts(),)))
+    rows = finished_rows()
+    rows.insert(-1, job_row(id=99, kind="text", state="done", result=text_result().model_dump_json()))
+
+    assert publish_order(task_row(), rows[-1], state, rows, PROFILE).text == {"eng-1": text_result()}
 
 
 def test_sound_alone_is_published_without_pictures() -> None:

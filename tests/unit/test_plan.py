@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 
 from raven.model import PrepareResult, PublishResult
-from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row
+from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row, text_facts
 from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, UNTAKEN_MS, Ending, NewJob, Plan, plan, plan_deleted, prepared
 from watcher.rows import OPEN, JobRow, JobState, TaskState
 
 NOW = 1000
 CHUNKS = tuple(NewJob("encode", index) for index in range(4))
 AUDIO = NewJob("audio", 0)
+TEXTS = (NewJob("text", 0), NewJob("text", 1))
 
 
 def rows(*jobs: JobRow) -> list[JobRow]:
@@ -78,6 +79,23 @@ def test_every_track_has_a_job_of_its_own() -> None:
     step = plan(task_row(), [prepare(prepare_result(facts=facts), "done")], NOW)
 
     assert step.new_jobs == (*CHUNKS, AUDIO, NewJob("audio", 1))
+
+
+def test_every_text_track_has_a_job_that_waits_for_the_end_of_cutting() -> None:
+    """Cues are cut to the film, whose length is known only then."""
+    facts = source_facts(text=(text_facts(), text_facts(stream=3, name="deu-2")))
+    state = prepare_result(facts=facts)
+
+    assert plan(task_row(), [prepare(state, "running")], NOW).new_jobs == CHUNKS
+    assert plan(task_row(), [prepare(state, "done")], NOW).new_jobs == (*CHUNKS, AUDIO, *TEXTS)
+
+
+def test_a_film_waits_for_its_text() -> None:
+    have = all_work(complete=prepare_result(facts=source_facts(text=(text_facts(),))))
+    text = job_row(id=80, kind="text", state="running")
+
+    assert plan(task_row(), [*have, text], NOW) == Plan(status=TaskState.ENCODING)
+    assert plan(task_row(), [*have, replace(text, state="done")], NOW).new_jobs == (NewJob("publish", 0),)
 
 
 def test_sound_alone_has_no_chunks() -> None:

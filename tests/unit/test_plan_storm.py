@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.builders import audio_facts, source_facts, video_facts
+from tests.builders import audio_facts, source_facts, text_facts, video_facts
 from tests.unit.farm_model import Farm, Film
 from watcher.rows import TaskState
 
@@ -17,12 +17,14 @@ PICTURE, SILENT, SOUND = source_facts(), source_facts(audio=()), source_facts(vi
 TWO_TRACKS = source_facts(
     video=video_facts(rate=Fraction(30000, 1001)), audio=(audio_facts(), audio_facts(stream=2, name="deu-2"))
 )
+SUBTITLED = source_facts(text=(text_facts(), text_facts(stream=3, name="deu-2", forced=True)))
 FILMS = (
     Film(PICTURE, 250),  # four chunks, the last one longer than the others
     Film(PICTURE, 85),  # two, the last one shorter
     Film(SILENT, 1),
     Film(SOUND, 0),
     Film(TWO_TRACKS, 200),
+    Film(SUBTITLED, 130),
 )
 
 Event = Callable[[Farm, int], None]
@@ -159,7 +161,9 @@ def test_whatever_happens_the_task_ends_and_what_is_published_is_whole(
     farm.check()
 
 
-@pytest.mark.parametrize("film", FILMS, ids=["long last", "short last", "one frame", "sound alone", "two tracks"])
+@pytest.mark.parametrize(
+    "film", FILMS, ids=["long last", "short last", "one frame", "sound alone", "two tracks", "subtitles"]
+)
 def test_a_task_that_nothing_happens_to_ends_done(film: Film) -> None:
     """The storm proves nothing if even fair weather does not end well."""
     farm = Farm(film)

@@ -1,11 +1,13 @@
 // One function per player, all with default settings, because defaults are what viewers have.
 // Each attaches the player to the element, loads the manifest to start `from` the given second (in the
 // player's own way, since players undo a seek they did not ask for) and passes every error to the observer.
+// `text` is the language of the subtitles to show, if any.
 
 /* global Hls, dashjs, shaka */
 
-async function hls(video, url, from, observer) {
-  const player = new Hls({ startPosition: from || -1 }); // -1: where the player would start by itself
+async function hls(video, url, from, observer, text) {
+  const start = { startPosition: from || -1 }; // -1: where the player would start by itself
+  const player = new Hls(text ? { ...start, subtitlePreference: { lang: text } } : start);
   player.on(Hls.Events.ERROR, (_event, data) => {
     const detail = [data.details, data.reason ?? data.error?.message, data.response?.code, data.frag?.relurl];
     observer.error(data.fatal, data.type, detail.filter(Boolean).join(" "));
@@ -14,17 +16,20 @@ async function hls(video, url, from, observer) {
   player.attachMedia(video);
 }
 
-async function dash(video, url, from, observer) {
+async function dash(video, url, from, observer, text) {
   const player = dashjs.MediaPlayer().create();
   player.updateSettings({ debug: { logLevel: dashjs.Debug.LOG_LEVEL_NONE } });
   // dash.js says no severity; what it reports as an error it has already retried.
   player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
     observer.error(true, `code ${error?.code ?? "?"}`, String(error?.message ?? error));
   });
+  player.on(dashjs.MediaPlayer.events.TEXT_TRACKS_ADDED, ({ tracks }) => {
+    if (text) player.setTextTrack(tracks.findIndex((track) => track.lang === text));
+  });
   player.initialize(video, url, false, from || NaN);
 }
 
-async function shakaPlayer(video, url, from, observer) {
+async function shakaPlayer(video, url, from, observer, text) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
   await player.attach(video);
@@ -35,6 +40,7 @@ async function shakaPlayer(video, url, from, observer) {
   player.addEventListener("error", (event) => note(event.detail));
   try {
     await player.load(url, from || null);
+    if (text) player.selectTextTrack(player.getTextTracks().find((track) => track.language === text));
   } catch (error) {
     if (error.code === undefined) throw error;
     note(error);

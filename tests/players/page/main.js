@@ -4,10 +4,12 @@ import { watchAppends } from "./appends.js";
 import { adapters } from "./adapters.js";
 import { Observer } from "./observer.js";
 import { SyncMeter } from "./sync.js";
+import { TextWatch } from "./texts.js";
 
 const video = document.getElementById("video");
 const appends = watchAppends(); // before any player script, so that no SourceBuffer escapes it
 const observer = new Observer(video);
+const texts = new TextWatch(video);
 let meter = null;
 
 /** Add the player's own script to the page, as a web site would. */
@@ -27,13 +29,13 @@ function playWhenReady(rate) {
   }, { once: true });
 }
 
-async function start({ player, url, script, rate, from, sync }) {
+async function start({ player, url, script, rate, from, sync, text }) {
   if (script) await loadScript(script);
   if (sync) meter = await SyncMeter.create(video);
   video.muted = !sync; // a muted element gives WebAudio silence
   playWhenReady(rate);
   try {
-    await adapters[player](video, url, from, observer);
+    await adapters[player](video, url, from, observer, text);
   } catch (error) {
     observer.error(true, player, String(error?.message ?? error));
   }
@@ -41,7 +43,7 @@ async function start({ player, url, script, rate, from, sync }) {
 
 /** Everything known so far, as plain values. */
 function report() {
-  return { ...observer.report(), buffers: appends.report(), sync: meter?.report() ?? null };
+  return { ...observer.report(), buffers: appends.report(), sync: meter?.report() ?? null, texts: texts.report() };
 }
 
 window.raven = { start, report };
