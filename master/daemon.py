@@ -5,8 +5,9 @@ from __future__ import annotations
 from master.prepare import Tools, prepare
 from master.publish import publish
 from master.purge import purge
+from master.tools import MediaTools
 from raven.agent import Agent
-from raven.config import Settings
+from raven.config import Settings, ffmpeg_path
 from raven.daemon import Signals, daemon_command, serve
 from raven.errors import ConfigError
 from raven.ports import Broker, Storage
@@ -14,11 +15,12 @@ from raven.wiring import open_broker, open_storage
 
 
 def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
-    """A master with its three kinds of jobs."""
+    """A master with its three kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
     tools = Tools(storage, settings.sources, settings.temporary)
+    finishing = MediaTools(storage, ffmpeg_path(settings), settings.temporary)
     handlers = {
         "prepare": lambda job, context: prepare(job, context, tools),
-        "publish": lambda job, context: publish(job, context, storage),
+        "publish": lambda job, context: publish(job, context, finishing),
         "purge": lambda job, context: purge(job, context, storage),
     }
     # one slot more than one, so that a light job never waits behind the cutting of a long source

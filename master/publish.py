@@ -1,13 +1,16 @@
-"""The publish job: writing text. Manifests and playlists over segments that are stored already."""
+"""The publish job: manifests and playlists over segments that are stored already, and sheets of the thumbnails."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 from langcodes import standardize_tag
 
 from master.publish_text import text_summary, text_tracks, unique_labels
+from master.sheets import sheets_of
+from master.tools import MediaTools
 from raven import __version__, names
 from raven.agent import Context
 from raven.media import dash, hls
@@ -25,17 +28,21 @@ from raven.media.presentation import (
     timed,
     video_track,
 )
+from raven.media.sprites import Sheets, thumbnail_track
 from raven.messages import PublishJob
 from raven.model import AudioFacts, PublishResult
 from raven.ports import Storage
 
 
-def publish(job: PublishJob, context: Context, storage: Storage) -> PublishResult:
-    """Checks that the tracks hold exactly the source's frames, then writes the manifests, the entry points last.
+def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResult:
+    """Checks that the tracks hold exactly the source's frames, tiles the thumbnails, writes the manifests.
+
+    What players open first comes last.
 
     Raises OutputWrong when a segment is missing, doubled or foreign.
     """
-    presentation = describe(job, storage)
+    storage = tools.storage
+    presentation = replace(describe(job, storage), sheets=sheets_of(job, context, tools))
     size = sum(track.bytes for track in presentation.tracks)
     task_json = json.dumps(summary(job, presentation), indent=2) + "\n"
     prefix = names.out_prefix(job.task)
@@ -103,6 +110,8 @@ def manifests(presentation: Presentation) -> dict[str, str]:
     if presentation.iframes:
         texts[f"{names.IFRAMES}/{names.PLAYLIST}"] = hls.iframe_playlist(presentation.iframes)
     texts |= {f"{names.text_path(t.name)}/{names.PLAYLIST}": hls.text_playlist(t) for t in presentation.text}
+    if presentation.sheets:
+        texts[f"{names.THUMBS}/{names.THUMBNAIL_TRACK}"] = thumbnail_track(presentation.sheets.sprites)
     texts[names.MPD] = dash.mpd(presentation)
     texts[names.MULTIVARIANT] = hls.multivariant(presentation)
     return texts
@@ -144,6 +153,7 @@ def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
         "text": text_summary(presentation.text),
         "iframes": _iframes_summary(presentation.iframes) if presentation.iframes else None,
         "thumbs": job.thumbs,
+        "sprites": _sprites_summary(presentation.sheets) if presentation.sheets else None,
         "bytes": sum(t.bytes for t in presentation.tracks),
         "seconds": job.seconds,
     }
@@ -157,6 +167,19 @@ def _iframes_summary(track: IframeTrack) -> dict[str, object]:
         "segments": len(track.segments),
         "frames": len(track.frames),
         **_sizes(track),
+    }
+
+
+def _sprites_summary(sheets: Sheets) -> dict[str, object]:
+    sprites = sheets.sprites
+    return {
+        "sheets": sprites.sheets,
+        "columns": sprites.columns,
+        "rows": sprites.rows,
+        "width": sprites.width,
+        "height": sprites.height,
+        "seconds": float(sprites.step),
+        "bytes": sum(sheets.bytes),
     }
 
 

@@ -23,6 +23,8 @@ INIT = "init.mp4"
 PLAYLIST = "playlist.m3u8"
 IFRAMES = "iframes"
 """The trick play rendition: its folder, and its name where a manifest needs one."""
+THUMBS = "thumbs"
+THUMBNAIL_TRACK = "thumbs.vtt"
 MULTIVARIANT = "master.m3u8"
 MPD = "manifest.mpd"
 TASK_JSON = "task.json"
@@ -93,5 +95,10 @@ def thumb_name(number: int) -> str:
     return f"{number:06d}.jpg"
 
 
+def sprite_name(number: int) -> str:
+    """A sheet of thumbnails; `number` counts from 0."""
+    return f"sprite-{number:03d}.jpg"
+
+
 def thumb_path(number: int) -> str:
-    return f"thumbs/{thumb_name(number)}"
+    return f"{THUMBS}/{thumb_name(number)}"

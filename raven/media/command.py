@@ -11,7 +11,7 @@ from raven.media.grid import Grid, Span
 from raven.media.iframes import IframeOrder, frames_in, select_filter
 from raven.model import AudioRendition, Rendition, VideoFacts
 
-_COMMON = [
+COMMON = [  # of every run of ffmpeg
     "-hide_banner",  # the build is in the report, not in every log
     "-nostdin",  # a child must never read the daemon's terminal
     "-loglevel", "warning",  # what is kept of stderr is for a failed job's message
@@ -106,7 +106,7 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
 
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
     """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
-    command = [ffmpeg, *_COMMON, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
+    command = [ffmpeg, *COMMON, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
         command += [
@@ -137,7 +137,7 @@ def audio_command(ffmpeg: str, source: str, target: str, rendition: AudioRenditi
         ]
     )
     return [
-        ffmpeg, *_COMMON, *_INPUT, "-i", source,
+        ffmpeg, *COMMON, *_INPUT, "-i", source,
         "-map", "0:a:0",
         "-af", chain,
         "-c:a", rendition.codec,
@@ -154,7 +154,7 @@ def audio_command(ffmpeg: str, source: str, target: str, rendition: AudioRenditi
 def test_picture_command(ffmpeg: str, target: str, seconds: int) -> list[str]:
     """A film to try Raven with: moving test picture with running time code, a beep each second."""
     return [
-        ffmpeg, *_COMMON,
+        ffmpeg, *COMMON,
         "-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate=25:duration={seconds}",  # shows time and frame number
         "-f", "lavfi", "-i", f"sine=frequency=330:beep_factor=4:sample_rate=48000:duration={seconds}",
         "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p",

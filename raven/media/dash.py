@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET  # writes only; nothing foreign is parse
 from raven import names
 from raven.media.grid import round_nearest
 from raven.media.presentation import AudioTrack, IframeTrack, Presentation, TextTrack, Track, VideoTrack, printable
+from raven.media.sprites import Sheets
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
@@ -157,6 +158,33 @@ def _text(period: ET.Element, track: TextTrack) -> None:
     ET.SubElement(representation, "BaseURL").text = f"{names.text_path(track.name)}/{names.WHOLE_TEXT}"
 
 
+def _thumbnails(period: ET.Element, sheets: Sheets) -> None:
+    """The sprite sheets as a set of tiled images (DASH-IF IOP 4.3, 6.2.6).
+
+    All sheets have one duration, also the last one, whose rest is beyond the end.
+    """
+    sprites = sheets.sprites
+    group = ET.SubElement(period, "AdaptationSet", id=_next_id(period), contentType="image", mimeType="image/jpeg")
+    ET.SubElement(
+        group,
+        "SegmentTemplate",
+        timescale=str(sprites.sheet_seconds.denominator),
+        duration=str(sprites.sheet_seconds.numerator),
+        startNumber="0",
+        media=f"{names.THUMBS}/sprite-$Number%03d$.jpg",
+    )
+    sheet = ET.SubElement(
+        group,
+        "Representation",
+        id=names.THUMBS,
+        bandwidth=str(sheets.bandwidth),
+        width=str(sprites.width * sprites.columns),
+        height=str(sprites.height * sprites.rows),
+    )
+    tiling = f"{sprites.columns}x{sprites.rows}"
+    ET.SubElement(sheet, "EssentialProperty", schemeIdUri="http://dashif.org/guidelines/thumbnail_tile", value=tiling)
+
+
 def mpd(presentation: Presentation) -> str:
     """The MPD of a presentation."""
     tracks: list[Track] = [*presentation.video, *presentation.audio]
@@ -179,5 +207,7 @@ def mpd(presentation: Presentation) -> str:
         _text(period, text)
     if presentation.iframes and presentation.rate:
         _trick_mode(period, presentation.iframes, presentation.rate)
+    if presentation.sheets:
+        _thumbnails(period, presentation.sheets)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

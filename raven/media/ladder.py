@@ -73,15 +73,14 @@ def thumb_size(thumbs: Thumbs, facts: VideoFacts) -> tuple[int, int]:
     return _even(Fraction(facts.width * height, facts.height), facts.width), _even(Fraction(height), facts.height)
 
 
+def thumb_step(grid: Grid, thumbs: Thumbs) -> int:
+    """Frames from thumbnail to thumbnail: whole ones, so that each stands for an exact time, and at least one."""
+    return max(1, round_nearest(thumbs.every_seconds * grid.rate))
+
+
 def thumbs_in(grid: Grid, thumbs: Thumbs | None, span: Span) -> dict[int, int]:
-    """Number of each thumbnail in `span`, by its frame: number k shows the frame at `k * every_seconds`."""
+    """Number of each thumbnail in `span`, by its frame: number k shows the frame `k * thumb_step`."""
     if thumbs is None:
         return {}
-    step = max(Fraction(1), thumbs.every_seconds * grid.rate)  # no two show one frame, or numbers would be missing
-    number = max(0, int(span.first / step) - 1)
-    found: dict[int, int] = {}
-    while (frame := round_nearest(number * step)) < span.last:
-        if frame >= span.first:
-            found.setdefault(frame, number)
-        number += 1
-    return found
+    step = thumb_step(grid, thumbs)
+    return {number * step: number for number in range(-(-span.first // step), -(-span.last // step))}

@@ -10,6 +10,7 @@ from fractions import Fraction
 from raven.errors import OutputWrong
 from raven.media.codecs import codec_string
 from raven.media.grid import AudioGrid, Grid
+from raven.media.sprites import Sheets
 from raven.model import TrackSegments
 
 
@@ -138,6 +139,7 @@ class Presentation:
     audio: tuple[AudioTrack, ...]
     iframes: IframeTrack | None = None
     text: tuple[TextTrack, ...] = ()
+    sheets: Sheets | None = None
 
     @property
     def tracks(self) -> tuple[Track, ...]:

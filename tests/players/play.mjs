@@ -3,6 +3,7 @@
 //
 //   node play.mjs --player hls|dash|shaka|native --url URL --chromium PATH --modules NODE_MODULES
 //                 [--rate 1] [--from SECONDS] [--seconds-limit 120] [--sync] [--text LANGUAGE]
+//                 [--thumbs SECONDS,...] [--trick RATE]
 //
 // Exit status: 0 played to the end with no fatal error and no failed request, 1 it did not, 2 wrong use.
 
@@ -49,14 +50,18 @@ function readArguments() {
     rate: { type: "string", default: "1" }, from: { type: "string", default: "0" },
     "seconds-limit": { type: "string", default: "120" }, sync: { type: "boolean", default: false },
     text: { type: "string", default: "" },
+    thumbs: { type: "string", default: "" }, trick: { type: "string", default: "0" },
   } });
   for (const name of ["player", "url", "chromium", "modules"]) {
     if (!values[name]) throw new Error(`--${name} is missing`);
   }
   if (!(values.player in SCRIPTS)) throw new Error(`--player must be one of ${Object.keys(SCRIPTS).join(", ")}`);
-  const [rate, from, limit] = ["rate", "from", "seconds-limit"].map((name) => Number(values[name]));
-  if (![rate, from, limit].every(Number.isFinite)) throw new Error("--rate, --from, --seconds-limit take numbers");
-  return { ...values, rate, from, limit };
+  const thumbs = values.thumbs.split(",").filter(Boolean).map(Number);
+  const [rate, from, limit, trick] = ["rate", "from", "seconds-limit", "trick"].map((name) => Number(values[name]));
+  if (![rate, from, limit, trick, ...thumbs].every(Number.isFinite)) {
+    throw new Error("--rate, --from, --seconds-limit, --thumbs, --trick take numbers");
+  }
+  return { ...values, rate, from, limit, trick, thumbs };
 }
 
 /** The file behind a request: the page's own, or a player's script; nothing else is served. */
@@ -135,7 +140,10 @@ async function play(options) {
     const script = SCRIPTS[options.player] && `${origin}/modules/${SCRIPTS[options.player]}`;
     const { player, url, rate, from, sync, text } = options;
     await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync, text });
-    return { player, ...await watch(page, options.limit, failedRequests), failedRequests };
+    if (options.trick) await page.evaluate((by) => window.raven.trick(by), options.trick);
+    const result = await watch(page, options.limit, failedRequests);
+    const thumbnails = await page.evaluate((times) => window.raven.thumbnails(times), options.thumbs);
+    return { player, ...result, thumbnails, failedRequests };
   } finally {
     await browser.close();
     server.close();

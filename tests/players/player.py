@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +96,17 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Thumbnail:
+    """Where a player looks for the thumbnail of a time: a part of a picture, in its pixels."""
+
+    url: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
 class Playback:
     """What became of one playback, in seconds of the presentation, frames and bytes."""
 
@@ -117,6 +128,7 @@ class Playback:
     buffers: tuple[Buffer, ...]
     sync: Sync | None
     texts: tuple[Text, ...]
+    thumbnails: tuple[Thumbnail | None, ...]  # of the seconds that were asked for
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -150,11 +162,15 @@ def play(
     start: float = 0.0,
     sync: bool = False,
     text: str = "",
+    thumbs: Sequence[float] = (),
+    trick: float = 0,
 ) -> Playback:
     """Play `manifest`, a path inside of `tree`, at `rate` times its speed.
 
     `limit` is in seconds of real time. `sync` measures sound against picture for a source of flashes and
     clicks (see README.md) and needs rate 1. `text` is the language of the subtitles to show.
+    `thumbs` are seconds whose thumbnails dash.js and shaka-player are asked for. `trick` lets shaka-player fast
+    forward so many times faster by the I-frames.
     """
     chromium = _chromium()
     if chromium is None:
@@ -167,6 +183,8 @@ def play(
         "from": start,
         "seconds-limit": limit,
         "text": text,
+        "thumbs": ",".join(map(str, thumbs)),
+        "trick": trick,
     }
     with serve(tree) as server:
         command = ["node", str(_SCRIPT), f"--url={server.url}/{manifest}"]

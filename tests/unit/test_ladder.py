@@ -192,12 +192,14 @@ def test_every_thumbnail_of_a_film_is_made_once_by_one_chunk(thumbs: Thumbs, rat
 
 
 @given(thumb_rates, st.integers(0, 500))
-def test_a_thumbnail_shows_the_frame_of_its_time(rate: Fraction, first: int) -> None:
+def test_thumbnails_are_as_many_whole_frames_apart_as_are_nearest_to_the_wanted_time(
+    rate: Fraction, first: int
+) -> None:
     grid = Grid.of(rate, Fraction(2), 2, 2)
-    step = max(Fraction(1), 10 * rate)
+    step = max(1, round_nearest(10 * rate))
 
     for frame, number in thumbs_in(grid, Thumbs(every_seconds=Fraction(10)), Span(first, first + 600)).items():
-        assert frame == round_nearest(number * step)
+        assert frame == number * step
 
 
 def test_without_thumbnails_there_are_none() -> None:

@@ -2,6 +2,7 @@
 // Each attaches the player to the element, loads the manifest to start `from` the given second (in the
 // player's own way, since players undo a seek they did not ask for) and passes every error to the observer.
 // `text` is the language of the subtitles to show, if any.
+// A player that knows thumbnails or trick play returns functions for them.
 
 /* global Hls, dashjs, shaka */
 
@@ -27,6 +28,8 @@ async function dash(video, url, from, observer, text) {
     if (text) player.setTextTrack(tracks.findIndex((track) => track.lang === text));
   });
   player.initialize(video, url, false, from || NaN);
+  const thumbnail = (time) => new Promise((resolve) => { player.provideThumbnail(time, resolve); });
+  return { thumbnail };
 }
 
 async function shakaPlayer(video, url, from, observer, text) {
@@ -45,6 +48,11 @@ async function shakaPlayer(video, url, from, observer, text) {
     if (error.code === undefined) throw error;
     note(error);
   }
+  const thumbnail = async (time) => {
+    const found = await player.getThumbnails(null, time);
+    return found && { url: found.uris[0], x: found.positionX, y: found.positionY, width: found.width, height: found.height };
+  };
+  return { thumbnail, trick: (rate) => player.trickPlay(rate, true) };
 }
 
 /** Chromium's own HLS demuxer; its failures arrive as the element's error event. */

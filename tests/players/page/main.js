@@ -11,6 +11,7 @@ const appends = watchAppends(); // before any player script, so that no SourceBu
 const observer = new Observer(video);
 const texts = new TextWatch(video);
 let meter = null;
+let handle = null;
 
 /** Add the player's own script to the page, as a web site would. */
 function loadScript(src) {
@@ -35,7 +36,7 @@ async function start({ player, url, script, rate, from, sync, text }) {
   video.muted = !sync; // a muted element gives WebAudio silence
   playWhenReady(rate);
   try {
-    await adapters[player](video, url, from, observer, text);
+    handle = await adapters[player](video, url, from, observer, text);
   } catch (error) {
     observer.error(true, player, String(error?.message ?? error));
   }
@@ -46,4 +47,14 @@ function report() {
   return { ...observer.report(), buffers: appends.report(), sync: meter?.report() ?? null, texts: texts.report() };
 }
 
-window.raven = { start, report };
+/** Where the player finds the thumbnail of each of some seconds: null where there is none. */
+async function thumbnails(times) {
+  return handle?.thumbnail ? Promise.all(times.map(async (time) => (await handle.thumbnail(time)) ?? null)) : [];
+}
+
+/** Fast forward by the I-frames, in a player that can. */
+function trick(rate) {
+  handle.trick(rate);
+}
+
+window.raven = { start, report, thumbnails, trick };
