@@ -80,6 +80,7 @@ class TestTheShippedFolder:
         video = [names.INIT, names.PLAYLIST, *(f"seg-{n:06d}.m4s" for n in range(1, 12))]
         wanted = {"master.m3u8", "manifest.mpd", "task.json", *(f"thumbs/{n:06d}.jpg" for n in range(3))}
         wanted |= {f"video/{rung}/{name}" for rung in ("small", "large") for name in video}
+        wanted |= {"thumbs/sprite-000.jpg", "thumbs/thumbs.vtt"}
         wanted |= {f"iframes/{name}" for name in video}
         wanted |= {f"audio/{track}/{name}" for track in ("eng-1", "deu-2") for name in video}
         assert files_of(film.folder).keys() == wanted

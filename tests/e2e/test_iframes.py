@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,41 +12,12 @@ import pytest
 
 from raven import names
 from raven.media import boxes
+from tests.e2e.counting import STEP, brightness, make_clip
 from tests.e2e.tools import Film, Raven, read_frames
-from tests.media import ffmpeg, run_ffmpeg
+from tests.players.player import missing, play
+from tests.servers.fixtures import need
 
 FRAMES = 325  # 13 s at 25 frames/s: two segments of six seconds and one of a second
-STEP = 12
-"""By so much a second is brighter than the one before it: far more than an encoder changes."""
-
-
-def make_clip(target: Path, rate: str = "25") -> Path:
-    """A film that tells its second by its brightness."""
-    grey = f"geq=lum='16+{STEP}*floor(T)':cb=128:cr=128"
-    source = f"color=black:size=320x180:rate={rate},{grey},format=yuv420p"
-    tone = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-shortest"]
-    video = ["-frames:v", str(FRAMES), "-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-g", "60"]
-    run_ffmpeg(["-f", "lavfi", "-i", source, *tone, *video, str(target)])
-    return target
-
-
-def brightness(file: Path) -> int:
-    """Luma of the only picture in a file, 16 to 235."""
-    command = [
-        ffmpeg(),
-        "-nostdin",
-        "-v",
-        "error",
-        "-i",
-        str(file),
-        "-vf",
-        "scale=2:2,format=yuv420p",
-        "-fps_mode",
-        "passthrough",
-    ]
-    done = subprocess.run([*command, "-f", "rawvideo", "-"], capture_output=True, timeout=60, check=True)
-    assert len(done.stdout) == 6, "not one picture"
-    return done.stdout[0]
 
 
 @dataclass(frozen=True)
@@ -73,7 +43,7 @@ def ranges_of(film: Film) -> list[Range]:
 @pytest.fixture(scope="module", params=["25", "24000/1001"])
 def film(raven: Raven, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Film:
     folder = tmp_path_factory.mktemp("iframes")
-    return raven.encode(make_clip(folder / "clip.mkv", request.param), folder / "out", "six")
+    return raven.encode(make_clip(folder / "clip.mkv", FRAMES, request.param), folder / "out", "six")
 
 
 @pytest.mark.xdist_group("e2e-iframes")
@@ -129,3 +99,16 @@ class TestTheIFrames:
         found = ranges_of(film)
         target = max(1, round(max(r.duration for r in found)))
         assert all(8 * r.size / r.duration <= peak for r in found if r.duration > target / 2)
+
+
+@pytest.mark.players
+@pytest.mark.xdist_group("e2e-iframes")
+@pytest.mark.parametrize("manifest", [names.MPD, names.MULTIVARIANT])
+def test_a_player_fast_forwards_to_the_end_by_the_i_frames_alone(film: Film, manifest: str) -> None:
+    need(missing())
+    playback = play(film.folder, manifest, "shaka", trick=4)
+    assert playback.passed, playback.problems
+    assert playback.jumps == ()
+    assert (playback.video_width, playback.video_height) == (320, 180)
+    # many frames of the film were not decoded at all
+    assert playback.decoded_frames < FRAMES

@@ -99,6 +99,12 @@ chunk_segments = 1
         )
     )
     + _AUDIO,
+    # many thumbnails: more than one sheet holds, of a short film
+    "previews": "[cutting]\nchunk_segments = 1\n"
+    + _COMMON
+    + _RUNG.format(name="small", width=320, height=180, crf=28)
+    + _AUDIO
+    + '[thumbs]\nevery_seconds = "2/5"\nheight = 36\n',
     # many small jobs
     "seconds": _SECOND_CHUNKS + _COMMON + _RUNG.format(name="small", width=320, height=180, crf=30) + _AUDIO,
 }

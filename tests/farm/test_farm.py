@@ -104,7 +104,7 @@ def test_the_outputs_are_complete_and_named_as_promised(encoded: Encoded) -> Non
         "master.m3u8", "manifest.mpd", "task.json",
         *(f"{track}/{name}" for track in tracks for name in ("init.mp4", "playlist.m3u8")),
         *(f"{track}/seg-{number:06}.m4s" for track in tracks for number in numbers),
-        *(f"thumbs/{number:06}.jpg" for number in range(4)),
+        *(f"thumbs/{number:06}.jpg" for number in range(4)), "thumbs/sprite-000.jpg", "thumbs/thumbs.vtt",
     }  # fmt: skip
     assert json.loads((encoded.folder / "task.json").read_text())["frames"] == FRAMES
 
