@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from raven.errors import SourceUnreadable
-from raven.media.filters import SHIFT
+from raven.media.filters import LEAD, SHIFT, deinterlaced
 from raven.media.grid import Grid
 from raven.media.nal import starts_clean
+from raven.model import VideoFacts
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -36,6 +37,10 @@ COUNTER_STEP = Fraction(1, 4000)
 """Seconds between two counted decode times: less than any packet lasts, more than a sample at 8 kHz."""
 EARLY_AUDIO = 5
 """Seconds of sound before the first picture that are carried; the encoder trims to the origin exactly."""
+
+
+class TimeMissing(SourceUnreadable):
+    """A packet without a time: this source must be conformed."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,9 @@ class NutFile:
         self._step = math.ceil(COUNTER_STEP / self._tick)
 
     def shifted(self, packet: Packet) -> int:
-        """Time of a source packet in the object. Raises SourceUnreadable when it has none."""
+        """Time of a source packet in the object. Raises TimeMissing when it has none."""
         if packet.pts is None:
-            raise SourceUnreadable("the source has packets without time stamps, which cannot be cut exactly")
+            raise TimeMissing("the source has packets without time stamps, which cannot be cut exactly")
         return int(packet.pts) + self._shift
 
     def write(self, packet: Packet, pts: int) -> None:
@@ -93,11 +98,11 @@ class NutFile:
         self._container.close()
 
 
-def _read_back(path: Path, start: int, count: int, tick: Fraction) -> Iterator[tuple[Packet, int]]:
+def read_back(path: Path, start: int, count: int | None, tick: Fraction) -> Iterator[tuple[Packet, int]]:
     """Packets of a closed object from ordinal `start` on, with their shifted times in `tick`."""
     with av.open(str(path), format="nut") as container:
         packets = (p for p in container.demux(container.streams[0]) if p.size)
-        for packet in islice(packets, start, start + count):
+        for packet in islice(packets, start, None if count is None else start + count):
             yield packet, round((packet.pts or 0) * Fraction(packet.time_base) / tick)
 
 
@@ -105,9 +110,17 @@ class VideoCutter:
     """Cuts the video packets, fed in decode order, into chunk files and hands each one over when it is whole."""
 
     def __init__(
-        self, stream: VideoStream, origin: Fraction, grid: Grid, folder: Path, ready: Callable[[int, Path], None]
+        self,
+        stream: VideoStream,
+        facts: VideoFacts,
+        origin: Fraction,
+        grid: Grid,
+        folder: Path,
+        ready: Callable[[int, Path], None],
     ) -> None:
         self._stream, self._origin, self._grid, self._folder, self._ready = stream, origin, grid, folder, ready
+        self._lead = LEAD if deinterlaced(facts) else 0
+        self._step = facts.step or 1 / grid.rate
         self._codec = stream.codec_context.codec.canonical_name
         self._extradata = stream.codec_context.extradata
         self._tick = Fraction(stream.time_base or 1)
@@ -130,12 +143,11 @@ class VideoCutter:
         return self._grid.whole_chunks(self.frames)
 
     def feed(self, packet: Packet) -> None:
-        """Takes the next video packet. Raises SourceUnreadable when it has no time."""
+        """Takes the next video packet. Raises TimeMissing when it has no time."""
         cut = self._look(packet)
         if not packet.is_discard:
-            held = max(1, self._grid.frame_at((packet.duration or 0) * self._tick))
             self._last_frame = max(self._last_frame, cut.frame)
-            self.frames = max(self.frames, cut.frame + held)
+            self.frames = max(self.frames, 1, self._frame(packet.pts or 0, max(self._step, self._held(packet))))
         self._place(cut)
         while self._more_chunks() and len(self._pending) > LEAD_OUT:
             self._next_chunk()
@@ -149,8 +161,20 @@ class VideoCutter:
         for cut in self._pending:
             self._file.write(cut.packet, cut.pts)
         self._file.close()
+        if self._file.packets == 1:
+            self._write_twice()
         self._ready(self._index, self._file.path)
         return self._index + 1
+
+    def _write_twice(self) -> None:
+        """NUT keeps no durations: a picture alone would last no time, and be no frame. So it comes again at its end."""
+        ((packet, pts),) = read_back(self._file.path, 0, 1, self._tick)
+        again = av.Packet(bytes(packet))
+        again.is_keyframe = packet.is_keyframe
+        self._file = self._open()
+        self._file.write(packet, pts)
+        self._file.write(again, pts + math.ceil(self._step / self._tick))
+        self._file.close()
 
     def _open(self) -> NutFile:
         return NutFile(self._folder / f"chunk-{self._index:06d}.nut", self._stream, self._origin)
@@ -168,12 +192,16 @@ class VideoCutter:
         decode_time = packet.dts if packet.dts is not None else packet.pts or 0
         return _Cut(packet, pts, self._frame(packet.pts or 0), self._frame(decode_time), packet.is_keyframe, clean)
 
-    def _frame(self, ticks: int) -> int:
-        return self._grid.frame_at(ticks * self._tick - self._origin)
+    def _held(self, packet: Packet) -> Fraction:
+        """Seconds that a packet says its frame lasts."""
+        return (packet.duration or 0) * self._tick
+
+    def _frame(self, ticks: int, later: Fraction = Fraction(0)) -> int:
+        return self._grid.frame_at(ticks * self._tick - self._origin + later)
 
     def _place(self, cut: _Cut) -> None:
         """Puts a packet into the open chunk, or aside once the chunk's end is reached."""
-        if cut.key and cut.frame <= self._end:
+        if cut.key and cut.frame <= self._end - self._lead:
             # the next chunk begins at an IDR, or one keyframe before what only recovers, maybe late
             ordinal = self._file.packets + len(self._pending)
             self._starts = [ordinal] if cut.clean else [*self._starts[-1:], ordinal]
@@ -191,7 +219,7 @@ class VideoCutter:
         done.close()
         self._index += 1
         self._file, self._pending = self._open(), []
-        for packet, pts in _read_back(done.path, start, kept - start, self._tick):
+        for packet, pts in read_back(done.path, start, kept - start, self._tick):
             self._file.write(packet, pts)
         self._starts = [s - start for s in self._starts if s < kept]
         for cut in held[max(0, start - kept) :]:

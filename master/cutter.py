@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -46,7 +47,8 @@ class Event(Value):
 
 def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> PrepareResult:
     """Cuts an open source to its end; the complete result."""
-    from master.cut import AudioCopy, VideoCutter  # noqa: PLC0415 - probing alone needs no muxer
+    from master.conform import Conformer  # noqa: PLC0415 - probing alone needs no muxer
+    from master.cut import AudioCopy, VideoCutter  # noqa: PLC0415
 
     folder, facts = Path(order.folder), opened.facts
     state = PrepareResult(facts=facts)
@@ -58,10 +60,11 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
             state = state.model_copy(update={"chunks": index + 1, "frames": cutter.frames})
         hand_over(Event(state=state, key=file.name, file=str(file)))
 
-    cutter: VideoCutter | None = None
+    cutter: VideoCutter | Conformer | None = None
     if opened.video is not None and facts.video is not None:
         grid = order.cutting.grid(facts.video.rate)
-        cutter = VideoCutter(opened.video, facts.origin, grid, folder, chunk_ready)
+        way = VideoCutter if facts.video.way == "copy" else Conformer
+        cutter = way(opened.video, facts.video, facts.origin, grid, folder, chunk_ready)
     copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
     texts = {s.index: TextCopy(s, facts.origin, folder / names.text_source_name(n)) for n, s in opened.text.items()}
     for packet in opened.packets():
@@ -88,6 +91,20 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
 
 
+def obey(order: Order, say: Callable[[Event], None]) -> None:
+    """Opens the source and probes or cuts it. One that cannot be cut by its packets is conformed, from its start."""
+    from master.cut import TimeMissing  # noqa: PLC0415 - probing alone needs no muxer
+
+    try:
+        with closing(open_source(order.path, with_video=order.with_video)) as opened:
+            say(Event(state=PrepareResult(facts=opened.facts) if order.probe_only else cut(opened, order, say)))
+    except TimeMissing:
+        if not Path(order.path).is_file():
+            raise  # a pipe cannot be read again
+        with closing(open_source(order.path, with_video=order.with_video)) as opened:
+            say(Event(state=cut(opened.conformed(), order, say)))
+
+
 def main() -> None:
     """Obeys one order."""
     order = Order.model_validate_json(sys.stdin.buffer.readline())
@@ -99,14 +116,7 @@ def main() -> None:
             sys.exit("the master is gone")
 
     try:
-        opened = open_source(order.path, with_video=order.with_video)
-        try:
-            if order.probe_only:
-                say(Event(state=PrepareResult(facts=opened.facts)))
-            else:
-                say(Event(state=cut(opened, order, say)))
-        finally:
-            opened.close()
+        obey(order, say)
     except RavenError as error:
         say(Event(error=str(error), permanent=error.permanent))
     except av.error.FFmpegError as error:

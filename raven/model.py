@@ -52,6 +52,14 @@ class VideoFacts(Value):
     rate: Rational
     """Output rate R, frames/s."""
     constant_rate: bool
+    step: Rational | None = None
+    """Seconds that a frame of the source lasts where it says nothing else; None for one frame of the grid."""
+    way: Literal["copy", "conform"] = "copy"
+    """How it is cut: its packets are copied, or it is decoded onto the grid and stored lossless."""
+    timed: bool = True
+    """Whether its packets carry times; else its frames follow each other at the rate."""
+    interlaced: Literal["no", "flagged", "tff", "bff"] = "no"
+    """Whether fields are woven into its frames: where the stream says so of a frame, or all of them in this order."""
     orient: tuple[Turn, ...] = ()
     """Filters that undo the container's display matrix, in order."""
     pixel_format: str = ""

@@ -26,6 +26,11 @@ _INPUT = [
     "-f", "nut",  # what the master wrote; never guessed from untrusted bytes
 ]  # fmt: skip
 
+_PICTURES = [
+    "-threads", "1",  # damaged streams decode differently with several: every attempt gives the same bytes
+    "-reinit_filter", "0",  # a change of size in mid-stream must not restart the frame count; scale follows it
+]  # fmt: skip
+
 _MP4 = [
     "-avoid_negative_ts", "disabled",  # times are right as they are; never shift
     "-write_btrt", "0",  # its bit rates come from the chunk, so init segments would differ between chunks
@@ -59,7 +64,7 @@ def encode_graph(order: ChunkOrder) -> str:
     """The filter graph of a chunk: decode once, onto the grid, a branch for each rung, the I-frames, the thumbnails."""
     outputs = [f"[v{i}]" for i in range(len(order.renditions))]
     outputs += ["[i]"] * (order.iframes is not None) + ["[t]"] * bool(order.thumbs)
-    grid = grid_filters(order.grid, order.span, order.tail)
+    grid = grid_filters(order.video, order.grid, order.span, order.tail)
     head = ",".join([grid, *colour_filters(order.video), f"split={len(outputs)}"])
     branches = [f"[v{i}]{_picture(order, r)}[out{i}]" for i, r in enumerate(order.renditions)]
     if order.iframes:
@@ -106,7 +111,7 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
 
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
     """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
-    command = [ffmpeg, *COMMON, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
+    command = [ffmpeg, *COMMON, *_PICTURES, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
         command += [

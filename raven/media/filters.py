@@ -15,18 +15,37 @@ chunk silently by the B-frame delay.
 """
 
 
-def grid_filters(grid: Grid, span: Span, tail: int) -> str:
+LEAD = 2
+"""Frames that a deinterlacer looks back and ahead for a picture; a chunk carries them."""
+
+
+def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
     """Source times to grid frames, by a rule that depends on absolute time alone and so is equal in all chunks."""
     rate = _ratio(grid.rate)
     chain = [
+        # one size for the filters that keep pictures, should it change in mid-stream; else it does nothing
+        *([f"scale={video.coded_width}:{video.coded_height}"] if video.orient or deinterlaced(video) else []),
+        *([deinterlace_filter(video)] if deinterlaced(video) else []),
         f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
         f"settb=expr={grid.rate.denominator}/{grid.rate.numerator}",  # nearest frame, from absolute time
         # start_time: the range starts at its first frame, whatever the lead-in packets gave
-        f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}",
+        # pass: a last frame without a duration (a still picture) is a frame
+        f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}:eof_action=pass",
     ]
     if tail:
         chain.append(f"tpad=stop_mode=clone:stop={tail}")  # the last source frame lasts to the end of the grid
     return ",".join(chain)
+
+
+def deinterlaced(video: VideoFacts) -> bool:
+    """Whether the chunk's pictures are still woven; conforming has taken fields apart already."""
+    return video.interlaced != "no" and video.way == "copy"
+
+
+def deinterlace_filter(video: VideoFacts) -> str:
+    """One frame for each frame, at its time: the source's own rate stays (Apple HLS authoring 1.14)."""
+    parity, frames = ("auto", "interlaced") if video.interlaced == "flagged" else (video.interlaced, "all")
+    return f"bwdif=mode=send_frame:parity={parity}:deint={frames}"
 
 
 def _ratio(rate: Fraction) -> str:

@@ -122,10 +122,12 @@ def standard_rate(rate: Fraction) -> Fraction:
     return min(STANDARD_RATES, key=lambda r: max(r / rate, rate / r))
 
 
-def snap_rate(rate: Fraction) -> Fraction:
-    """`rate`, or the standard rate that it means when it is within 1 in 10,000 of one (rounded time bases)."""
+def snap_rate(rate: Fraction, seconds: Fraction | None = None) -> Fraction:
+    """`rate`, or the standard rate that it means: within 1 in 10,000 (rounded time bases), or so near that in all
+    `seconds` of the film they are not half a frame apart."""
     near = standard_rate(rate)
-    return near if abs(near / rate - 1) < Fraction(1, 10_000) else rate
+    same = abs(near / rate - 1) < Fraction(1, 10_000) or (seconds and abs(near - rate) * seconds < Fraction(1, 2))
+    return near if same else rate
 
 
 def lies_on_grid(times: list[Fraction], rate: Fraction, tick: Fraction) -> bool:
@@ -138,21 +140,26 @@ def lies_on_grid(times: list[Fraction], rate: Fraction, tick: Fraction) -> bool:
     return on_grid and len({round_nearest(p) for p in positions}) == len(positions)
 
 
-def choose_rate(times: list[Fraction], declared: list[Fraction], tick: Fraction) -> Fraction:
-    """The output rate of a source from a sample of its presentation times and the rates that it declares.
+def choose_rate(
+    times: list[Fraction], declared: list[Fraction], tick: Fraction, seconds: Fraction | None = None
+) -> Fraction:
+    """The rate of a source from a sample of its presentation times, the rates that it declares and its length.
 
     The first declared rate whose grid the times stand on, else the standard rate nearest to the median step.
-    Above 60 frames/s every second (third, ...) frame is taken.
     """
     ordered = sorted(set(times))
-    for rate in (snap_rate(r) for r in declared if r > 0):
-        if lies_on_grid(ordered, rate, tick):
-            return _capped(rate)
     steps = sorted(b - a for a, b in itertools.pairwise(ordered))
-    return _capped(standard_rate(1 / steps[len(steps) // 2])) if steps else Fraction(25)
+    middle = steps[len(steps) // 2] if steps else None
+    for rate in (snap_rate(r, seconds) for r in declared if r > 0):
+        if middle is not None:
+            rate /= max(1, round_nearest(middle * rate))  # noqa: PLW2901 - a rate of fields, each frame two of them
+        if lies_on_grid(ordered, rate, tick):
+            return rate
+    return standard_rate(1 / middle) if middle else Fraction(25)
 
 
-def _capped(rate: Fraction) -> Fraction:
+def capped_rate(rate: Fraction) -> Fraction:
+    """The output rate: above 60 frames/s every second (third, ...) frame is taken."""
     divisor = -(-rate // MAX_RATE)
     return rate / divisor
 

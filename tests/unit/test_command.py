@@ -18,6 +18,7 @@ from tests.builders import cutting, rendition, video_facts
 FILM_RATE = Fraction(24000, 1001)
 FILM = Grid.of(FILM_RATE, Fraction(2), 3, 3)  # GOPs of 48, segments of 144, chunks of 432 frames
 HEAD = ["ff", "-hide_banner", "-nostdin", "-loglevel", "warning", "-progress", "pipe:1", "-nostats", "-y"]
+PICTURES = ["-threads", "1", "-reinit_filter", "0"]
 INPUT = ["-protocol_whitelist", "file,pipe", "-copyts", "-f", "nut", "-i"]
 MP4 = [
     "-avoid_negative_ts", "disabled", "-write_btrt", "0", "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "mp4",
@@ -69,7 +70,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
 
     # Then this is all of it
     graph = (
-        "[0:v:0]setpts=PTS-round(60/TB),settb=expr=1001/24000,fps=fps=24000/1001:start_time=18.018000000,"
+        "[0:v:0]scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/24000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
         "tpad=stop_mode=clone:stop=5,setparams=color_primaries=9:color_trc=16:colorspace=9:range=1,"
         "split=3[v0][v1][t];"
         "[v0]transpose=clock,scale=202:360:flags=bicubic,setsar=1,format=yuv420p[out0];"
@@ -81,7 +82,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
         "-fragment_index", "10", *MP4,
     ]  # fmt: skip
     assert command == [
-        *HEAD, *INPUT, "/t/chunk.nut", "-filter_complex", graph,
+        *HEAD, *PICTURES, *INPUT, "/t/chunk.nut", "-filter_complex", graph,
         "-map", "[out1]", "-c:v", "libx264", "-preset", "medium", "-crf", "23", "-threads:v", "2",
         "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:aq-mode=3",
         "-flags:v", "+bitexact", "-maxrate", "4000k", "-bufsize", "8000k", "-profile:v", "high",
@@ -106,11 +107,11 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
 
     # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it
     graph = (
-        "[0:v:0]setpts=PTS-round(60/TB),settb=expr=1/25,fps=fps=25/1:start_time=0.000000000,split=1[v0];"
+        "[0:v:0]setpts=PTS-round(60/TB),settb=expr=1/25,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
         "[v0]scale=1280:720:flags=bicubic,setsar=1,format=yuv420p[out0]"
     )
     assert command == [
-        *HEAD, *INPUT, "chunk.nut", "-filter_complex", graph,
+        *HEAD, *PICTURES, *INPUT, "chunk.nut", "-filter_complex", graph,
         "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "0", "-threads:v", "2",
         "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:qp=0", "-flags:v", "+bitexact",
         "-fps_mode", "passthrough", "-frames:v", "60", "-video_track_timescale", "25000",

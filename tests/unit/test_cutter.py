@@ -22,7 +22,7 @@ from raven.media.grid import Grid, Span
 from raven.media.probe import Opened, open_source
 from raven.model import PrepareResult
 from raven.profile import Cutting
-from tests.builders import cutting
+from tests.builders import cutting, video_facts
 from tests.media import run_ffmpeg
 
 CUTTING = cutting(chunk_segments=2)  # at 25 frames/s: GOPs of 10, segments of 20, chunks of 40 frames
@@ -192,7 +192,9 @@ def test_the_first_chunk_is_handed_over_long_before_the_source_ends(clips: Path,
     opened = open_source(str(film))
     assert opened.video is not None
     grid = CUTTING.grid(Fraction(25))
-    cutter = VideoCutter(opened.video, opened.facts.origin, grid, tmp_path, lambda _, __: read.append(len(fed)))
+    cutter = VideoCutter(
+        opened.video, video_facts(), opened.facts.origin, grid, tmp_path, lambda _, __: read.append(len(fed))
+    )
 
     for packet in opened.packets():
         fed.append(packet.size)
@@ -225,7 +227,9 @@ def test_the_last_frame_lasts_as_long_as_the_source_says(hold: str, tail: int, t
 def test_a_source_without_a_frame_is_unreadable(clips: Path, tmp_path: Path) -> None:
     opened = open_source(str(make(clips, CLIPS["shorter than a chunk"])))
     assert opened.video is not None
-    cutter = VideoCutter(opened.video, Fraction(0), CUTTING.grid(Fraction(25)), tmp_path, lambda _, __: None)
+    cutter = VideoCutter(
+        opened.video, video_facts(), Fraction(0), CUTTING.grid(Fraction(25)), tmp_path, lambda _, __: None
+    )
 
     with pytest.raises(SourceUnreadable, match="no video frame"):
         cutter.finish()
@@ -236,7 +240,9 @@ def test_a_packet_without_a_time_is_refused_rather_than_guessed(clips: Path, tmp
     """A guess would move all frames after it."""
     opened = open_source(str(make(clips, CLIPS["shorter than a chunk"])))
     assert opened.video is not None
-    cutter = VideoCutter(opened.video, Fraction(0), CUTTING.grid(Fraction(25)), tmp_path, lambda _, __: None)
+    cutter = VideoCutter(
+        opened.video, video_facts(), Fraction(0), CUTTING.grid(Fraction(25)), tmp_path, lambda _, __: None
+    )
     packet = next(opened.packets())
     packet.pts = None
 

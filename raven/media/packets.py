@@ -1,0 +1,91 @@
+"""Packets as the cutter wants them: one frame each, on one time line. Between a demuxer and all that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from raven.media.fields import FieldPairs
+
+if TYPE_CHECKING:
+    from av.stream import Stream
+
+    Packet = av.Packet[Any]
+
+BACK = Fraction(1, 2)
+"""Seconds that decode times may step back before it counts as a break: B-frames without decode times do so."""
+AHEAD = Fraction(10)
+"""Seconds of silence on a stream that count as a break, as in ffmpeg; less is loss, whose time is kept."""
+TOGETHER = Fraction(1)
+"""Seconds within which two streams that break must agree to share one step, so that they stay in step."""
+
+
+def join_fields(packets: Iterable[Packet], video: Stream | None) -> Iterator[Packet]:
+    """Gives the two fields of a field-coded H.264 frame as one packet; all others as they are."""
+    if video is None or video.codec_context.codec.canonical_name != "h264":
+        yield from packets
+        return
+    pairs = FieldPairs(video.codec_context.extradata)
+    held: Packet | None = None
+    for packet in packets:
+        if packet.stream_index != video.index:
+            yield packet
+        elif pairs.completes(bytes(packet)) and held is not None and not held.is_discard:  # that mark cannot be set
+            yield _joined(held, packet)
+            held = None
+        else:
+            if held is not None:
+                yield held
+            held = packet
+    if held is not None:
+        yield held
+
+
+def _joined(first: Packet, second: Packet) -> Packet:
+    whole: Packet = av.Packet(bytes(first) + bytes(second))
+    whole.stream = first.stream
+    whole.time_base = first.time_base
+    whole.pts, whole.dts = first.pts, first.dts
+    whole.duration = (first.duration or 0) + (second.duration or 0)
+    whole.is_keyframe = first.is_keyframe
+    return whole
+
+
+class Continuity:
+    """Takes the breaks out of a time line that begins anew in its middle (MPEG-TS: ISO/IEC 13818-1 2.4.3.5).
+
+    Each stream goes on where it was. A step that one stream has taken serves the others that break at the same place.
+    """
+
+    def __init__(self) -> None:
+        self._expected: dict[int, Fraction] = {}
+        self._offsets: dict[int, Fraction] = {}
+        self._latest = Fraction(0)
+        self.breaks = 0
+
+    def mend(self, packet: Packet) -> Packet:
+        """Moves the packet's times onto the one time line, in place."""
+        tick, time = Fraction(packet.time_base or 1), packet.dts if packet.dts is not None else packet.pts
+        if time is None:
+            return packet
+        if packet.stream.type in ("video", "audio"):
+            self._latest = self._offset(packet.stream_index, time * tick)
+            step = packet.duration * tick if packet.duration else Fraction(0)
+            self._expected[packet.stream_index] = time * tick + self._latest + step
+        ticks = round(self._latest / tick)  # what speaks now and then, as subtitles do, goes with the others
+        if ticks:
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+        return packet
+
+    def _offset(self, stream: int, time: Fraction) -> Fraction:
+        offset, expected = self._offsets.get(stream, self._latest), self._expected.get(stream)
+        if expected is not None and not -BACK <= time + offset - expected <= AHEAD:
+            near = [o for o in self._offsets.values() if abs(time + o - expected) <= TOGETHER]
+            self.breaks += not near
+            offset = near[0] if near else expected - time
+        self._offsets[stream] = offset
+        return offset

@@ -1,0 +1,86 @@
+"""What the first decoded frames say of a video: size, shape, rate, colours, fields. Of PyAV's frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from raven.media.grid import capped_rate, choose_rate
+from raven.media.orient import orientation
+from raven.media.streams import tick_of
+from raven.model import VideoFacts
+
+if TYPE_CHECKING:
+    import av
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    Packet = av.Packet[Any]
+
+UNCOMPRESSED = {"rawvideo", "wrapped_avframe", "v210", "v308", "v408", "v410", "yuv4", "r210"}  # not described by NUT
+SAYS_FIELDS = {"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "dvvideo"}  # codecs that tell it frame by frame
+FIELD_ORDERS: dict[int, Literal["tff", "bff"]] = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
+"""libavcodec's AVFieldOrder: which field is shown first."""
+
+
+def video_facts(
+    video: VideoStream, frames: list[VideoFrame], head: list[Packet], timed: bool, seconds: Fraction | None
+) -> VideoFacts:
+    tick, frame = tick_of(video), frames[0]
+    times = [p.pts * tick for p in head if p.stream_index == video.index and p.pts is not None and not p.is_discard]
+    # without times the average is the demuxer's own guess; the other one is what the stream says
+    stated = (video.average_rate, video.guessed_rate) if timed else (video.guessed_rate, video.average_rate)
+    declared = [Fraction(r) for r in stated if r]
+    rate = choose_rate(times if timed else [], declared, tick, seconds)
+    aspect = Fraction(video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or 1) or Fraction(1)
+    shown_width = max(1, round(frame.width * aspect))
+    orient, turned = orientation(_display_matrix(frame))
+    width, height = (frame.height, shown_width) if turned else (shown_width, frame.height)
+    return VideoFacts(
+        stream=video.index,
+        codec=video.codec_context.name,
+        width=width,
+        height=height,
+        coded_width=frame.width,
+        coded_height=frame.height,
+        sample_aspect=aspect,
+        rate=capped_rate(rate),
+        constant_rate=rate in declared,
+        step=1 / rate,
+        way="conform" if not timed or video.codec_context.name in UNCOMPRESSED else "copy",
+        timed=timed,
+        interlaced=_interlaced(video, frames),
+        orient=orient,
+        pixel_format=frame.format.name,
+        bit_depth=max((c.bits for c in frame.format.components), default=8),
+        colour=_colour(frame),
+    )
+
+
+def _interlaced(video: VideoStream, frames: list[VideoFrame]) -> Literal["no", "flagged", "tff", "bff"]:
+    """What the decoder says of frames, or the container of all frames of a codec that does not say."""
+    order = int(video.codec_context.field_order)
+    if any(frame.interlaced_frame for frame in frames) or (order > 1 and video.codec_context.name in SAYS_FIELDS):
+        return "flagged"
+    return FIELD_ORDERS.get(order, "no")
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    side: Any = frame.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return None
+    raw = bytes(side)
+    return tuple(int.from_bytes(raw[i : i + 4], "little", signed=True) for i in range(0, 36, 4))
+
+
+def _colour(frame: VideoFrame) -> dict[str, str]:
+    """What the source states, as numbers of ITU-T H.273; 2 (0 for the range) means unspecified."""
+    stated = {
+        "color_primaries": int(frame.color_primaries),
+        "color_trc": int(frame.color_trc),
+        "colorspace": int(frame.colorspace),
+    }
+    tags = {key: str(value) for key, value in stated.items() if value not in (0, 2)}
+    if int(frame.color_range):
+        tags["range"] = str(int(frame.color_range))
+    return tags

@@ -1,0 +1,181 @@
+"""Sources as the world hands them in: each comes out whole, at its own rate, or is refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests import paff
+from tests.e2e.lossless import check_lossless
+from tests.e2e.tools import Film, Raven, read_frames
+from tests.media import run_ffmpeg
+
+WEAVE = "tinterlace=interleave_top,setfield=tff"
+
+
+def make(
+    folder: Path,
+    name: str,
+    *options: str,
+    rate: str = "25",
+    seconds: str = "5",
+    chain: str = "null",
+    sound: bool = False,
+) -> Path:
+    target = folder / name
+    picture = f"testsrc2=size=256x144:rate={rate}:d={seconds},{chain}"
+    beep = ["-f", "lavfi", "-i", f"sine=d={seconds}", "-c:a", "mp2"] if sound else []
+    run_ffmpeg(["-loglevel", "fatal", "-f", "lavfi", "-i", picture, *beep, *options, str(target)])
+    return target
+
+
+def h264(parameters: str) -> tuple[str, ...]:
+    return ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-x264-params", parameters)
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A sort of source: how it is made, and what comes out."""
+
+    name: str
+    frames: int
+    rate: Fraction
+    make: Callable[[Path], Path]
+
+
+SORTS = [
+    Sort("fields as packets", 40, Fraction(25), lambda folder: paff.write_fields(folder / "fields.ts", 40)),
+    Sort("raw h264", 125, Fraction(25), lambda folder: make(folder, "raw.h264", *h264("bframes=3:keyint=30"))),
+    Sort(
+        "raw hevc at 50",
+        250,
+        Fraction(50),
+        lambda folder: make(
+            folder, "raw.hevc", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", rate="50"
+        ),
+    ),
+    Sort("uncompressed", 125, Fraction(25), lambda folder: make(folder, "raw.y4m", "-pix_fmt", "yuv420p")),
+    Sort(
+        "240 frames a second",
+        30,
+        Fraction(60),
+        lambda folder: make(folder, "slow.mp4", *h264("bframes=2"), rate="240", seconds="0.5"),
+    ),
+    Sort(
+        "120 in milliseconds",
+        181,
+        Fraction(60),
+        lambda folder: make(folder, "fast.mkv", *h264("keyint=60"), rate="120", seconds="3.01"),
+    ),
+    Sort(
+        "a clock that wraps",
+        200,
+        Fraction(25),
+        lambda folder: make(folder, "wrap.ts", *h264("bframes=2:keyint=25"), "-output_ts_offset", "95440", seconds="8"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sort", SORTS, ids=lambda sort: sort.name)
+def test_every_frame_of_an_awkward_source_comes_out_at_its_place(raven: Raven, tmp_path: Path, sort: Sort) -> None:
+    source = sort.make(tmp_path)
+    film = raven.encode(source, tmp_path / "out", "lossless")
+    assert film.rate == sort.rate
+    check_lossless(film, source, sort.frames)
+
+
+def hashes(film: Film) -> list[str]:
+    return read_frames(film.hls)[0].hashes
+
+
+@pytest.mark.parametrize("order", [(0, 500), (500, 0)], ids=["forward", "back"])
+def test_a_clock_that_jumps_in_the_middle_of_a_capture_leaves_no_mark(
+    raven: Raven, tmp_path: Path, order: tuple[int, int]
+) -> None:
+    # Given two captures of 3 s that were joined by their bytes
+    parts = [
+        make(tmp_path, f"{n}.ts", *h264("bframes=2:keyint=25"), "-output_ts_offset", str(n), seconds="3", sound=True)
+        for n in order
+    ]
+    source = tmp_path / "joined.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    # When the file is encoded
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    # Then it lasts 6 s, and each half has the frames that it has alone
+    film.check_frames(150)
+    alone = [hashes(raven.encode(part, tmp_path / f"alone-{part.stem}", "lossless")) for part in parts]
+    assert hashes(film) == [*alone[0], *alone[1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("woven.ts", (*h264("tff=1:keyint=24:bframes=2:open-gop=1"),)),
+        ("woven.mkv", ("-c:v", "mpeg2video", "-q:v", "3", "-flags", "+ilme+ildct", "-g", "12", "-bf", "2")),
+    ],
+    ids=["h264", "mpeg2"],
+)
+def test_woven_fields_are_taken_apart_and_no_seam_shows(
+    raven: Raven, tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    """A deinterlacer looks at the frames before and after: a chunk must carry them."""
+    source = make(tmp_path, name, *options, rate="50", seconds="6", chain=WEAVE)
+    film = raven.encode(source, tmp_path / "out", "lossless")
+    assert film.task["source"]["video"]["interlaced"] == "flagged"
+    decoded = film.check_frames(150)
+    origin = read_frames(source, "null", "-frames:v", "1", "-loglevel", "fatal")[0].times[0]
+    chain = f"bwdif=mode=send_frame:deint=interlaced,setpts=PTS-round(({origin})/TB),fps=25:start_time=0,format=yuv420p"
+    wanted = read_frames(source, chain, "-frames:v", "150", "-loglevel", "fatal")[0].hashes
+    assert [stream.hashes for streams in decoded for stream in streams] == [wanted, wanted]
+
+
+def test_fields_in_an_order_that_only_the_container_tells_are_taken_apart(raven: Raven, tmp_path: Path) -> None:
+    source = make(tmp_path, "woven.mov", "-c:v", "ffv1", "-field_order", "tt", rate="50", seconds="2", chain=WEAVE)
+    film = raven.encode(source, tmp_path / "out", "lossless")
+    film.check_frames(50)
+    assert film.task["source"]["video"]["interlaced"] in ("flagged", "tff")
+
+
+def test_a_change_of_size_in_the_middle_does_not_end_the_film(raven: Raven, tmp_path: Path) -> None:
+    # Given two seconds of one size, then two of another
+    first = make(tmp_path, "a.ts", *h264("keyint=25:bframes=0"), seconds="2")
+    second = make(
+        tmp_path, "b.ts", *h264("keyint=25:bframes=0"), "-output_ts_offset", "2", seconds="2", chain="scale=320x180"
+    )
+    source = tmp_path / "joined.ts"
+    source.write_bytes(first.read_bytes() + second.read_bytes())
+
+    # When it is encoded
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    # Then all is there, in the size of the first
+    film.check_frames(100)
+    assert film.sizes() == {"source": (256, 144)}
+
+
+def test_a_still_picture_is_a_film_of_one_frame(raven: Raven, tmp_path: Path) -> None:
+    source = make(tmp_path, "still.png", "-frames:v", "1")
+    raven.encode(source, tmp_path / "out", "lossless").check_frames(1)
+
+
+def test_of_several_programs_the_largest_picture_goes_with_its_own_sound(raven: Raven, tmp_path: Path) -> None:
+    target = tmp_path / "multiplex.ts"
+    run_ffmpeg(
+        [
+            *("-f", "lavfi", "-i", "testsrc2=size=64x48:d=2", "-f", "lavfi", "-i", "sine=220:d=2"),
+            *("-f", "lavfi", "-i", "testsrc=size=128x96:d=2", "-f", "lavfi", "-i", "sine=880:d=2"),
+            *("-map", "0", "-map", "1", "-map", "2", "-map", "3", "-c:v", "mpeg2video", "-c:a", "mp2"),
+            *("-program", "program_num=7:st=0:st=1", "-program", "program_num=9:st=2:st=3", str(target)),
+        ]
+    )
+    film = raven.encode(target, tmp_path / "out", "lossless")
+    assert film.sizes() == {"source": (128, 96)}
+    assert [track["name"] for track in film.task["audio"]] == ["und-1"]
+    assert film.task["source"]["audio"][0]["stream"] == 3
+    assert "audio stream 1: of another program" in film.task["source"]["ignored"]

@@ -1,0 +1,93 @@
+"""Field-coded H.264: two packets that are one frame."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raven.media.fields import FieldPairs
+from raven.media.packets import join_fields
+from tests import paff
+from tests.media import run_ffmpeg
+
+
+def test_the_second_field_completes_the_first() -> None:
+    pairs = FieldPairs(None)
+
+    told = [
+        pairs.completes((paff.headers() if frame == 0 else b"") + paff.field(frame, bottom=bottom))
+        for frame in range(8)
+        for bottom in (False, True)
+    ]
+
+    assert told == [False, True] * 8
+
+
+def test_a_packet_of_both_fields_is_a_frame_already() -> None:
+    pairs = FieldPairs(None)
+
+    assert [pairs.completes(paff.picture(frame)) for frame in range(8)] == [False] * 8
+
+
+def test_a_lost_field_does_not_marry_its_neighbours() -> None:
+    """Else all pairs after it would be wrong."""
+    pairs = FieldPairs(None)
+    fields = [(frame, bottom) for frame in range(4) for bottom in (False, True) if (frame, bottom) != (1, False)]
+
+    told = {
+        (frame, bottom): pairs.completes((paff.headers() if frame == 0 else b"") + paff.field(frame, bottom=bottom))
+        for frame, bottom in fields
+    }
+
+    assert [place for place, completes in told.items() if completes] == [(0, True), (2, True), (3, True)]
+
+
+def test_a_transport_stream_s_fields_are_given_as_frames_with_times(tmp_path: Path) -> None:
+    # Given a stream whose second fields come as packets without times
+    with av.open(str(paff.write_fields(tmp_path / "fields.ts", 20))) as container:
+        video = container.streams.video[0]
+        raw = [p for p in container.demux(video) if p.size]
+        assert [p.pts is None for p in raw] == [False, True] * 20
+
+        # When they are joined
+        frames = list(join_fields(raw, video))
+
+    # Then each frame is one packet, with its time and its length
+    assert [p.pts for p in frames] == [90_000 + n * paff.TICKS for n in range(20)]
+    assert {p.duration for p in frames} == {paff.TICKS}
+    assert all(p.is_keyframe for p in frames)
+    assert b"".join(map(bytes, frames)) == b"".join(map(bytes, raw))
+    assert frames[1].time_base == Fraction(1, 90_000)
+
+
+def test_fields_are_joined_in_containers_that_keep_headers_apart(tmp_path: Path) -> None:
+    source = paff.write_fields(tmp_path / "fields.ts", 20)
+    target = tmp_path / "fields.mp4"
+    run_ffmpeg(["-loglevel", "fatal", "-i", str(source), "-c", "copy", str(target)])
+
+    with av.open(str(target)) as container:
+        video = container.streams.video[0]
+        frames = list(join_fields((p for p in container.demux(video) if p.size), video))
+
+    assert len(frames) == 20
+
+
+def test_frames_that_are_no_fields_are_left_alone(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.ts"
+    run_ffmpeg(["-f", "lavfi", "-i", "testsrc2=size=64x48:d=2", "-c:v", "libx264", "-bf", "2", str(clip)])
+
+    with av.open(str(clip)) as container:
+        video = container.streams.video[0]
+        raw = [p for p in container.demux(video) if p.size]
+        assert [id(p) for p in join_fields(raw, video)] == [id(p) for p in raw]
+
+
+@given(st.binary(max_size=200), st.lists(st.binary(max_size=300), max_size=5))
+def test_damage_is_never_more_than_a_field_not_found(extradata: bytes, packets: list[bytes]) -> None:
+    pairs = FieldPairs(extradata)
+    for packet in packets:
+        assert pairs.completes(b"\x00\x00\x01\x67" + packet) in (True, False)

@@ -1,0 +1,79 @@
+"""One time line out of one that begins anew in its middle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import pytest
+
+from raven.media.packets import Continuity
+
+TICK = Fraction(1, 90_000)
+VIDEO, AUDIO, TEXT = 0, 1, 2
+KINDS = {VIDEO: "video", AUDIO: "audio", TEXT: "subtitle"}
+
+
+@dataclass
+class FakeStream:
+    type: str
+
+
+class FakePacket:
+    """What Continuity reads and writes of a packet."""
+
+    def __init__(self, stream: int, seconds: Fraction, duration: Fraction) -> None:
+        self.stream_index, self.stream = stream, FakeStream(KINDS[stream])
+        self.time_base = TICK
+        self.pts: int | None = round(seconds / TICK)
+        self.dts: int | None = self.pts
+        self.duration = round(duration / TICK)
+
+
+def film(start: Fraction, seconds: int, streams: tuple[int, ...] = (VIDEO, AUDIO)) -> list[FakePacket]:
+    """25 frames/s, beside them packets of sound of 24 ms, interleaved."""
+    steps = {VIDEO: Fraction(1, 25), AUDIO: Fraction(24, 1000), TEXT: Fraction(7)}
+    packets = [
+        FakePacket(stream, start + n * steps[stream], steps[stream])
+        for stream in streams
+        for n in range(int(seconds / steps[stream]))
+    ]
+    return sorted(packets, key=lambda p: p.dts or 0)
+
+
+def mended(packets: list[FakePacket]) -> dict[int, list[Fraction]]:
+    """Times by stream."""
+    continuity, times = Continuity(), dict[int, list[Fraction]]()
+    for packet in packets:
+        continuity.mend(packet)  # type: ignore[arg-type]
+        assert packet.pts is not None
+        assert packet.pts == packet.dts
+        times.setdefault(packet.stream_index, []).append(packet.pts * TICK)
+    return times
+
+
+@pytest.mark.parametrize("second", [Fraction(0), Fraction(500), Fraction(95_000), Fraction(12)], ids=str)
+def test_after_a_break_all_streams_go_on_where_they_were(second: Fraction) -> None:
+    # Given ten seconds, then another ten that begin at some other time
+    times = mended(film(Fraction(100), 10) + film(second, 10))
+
+    # Then the picture has no hole, and the sound is as far from it as it was in each part
+    assert times[VIDEO] == [100 + Fraction(n, 25) for n in range(500)]
+    halves = len(times[AUDIO]) // 2
+    assert times[AUDIO][halves] - times[VIDEO][250] == 0
+
+
+def test_a_loss_of_some_seconds_stays_a_loss() -> None:
+    """What was not sent did last: the sound beside it may be whole."""
+    packets = [p for p in film(Fraction(0), 20) if p.stream_index == AUDIO or not 200_000 < (p.dts or 0) < 700_000]
+
+    assert mended(packets)[VIDEO] == [p.dts * TICK for p in packets if p.stream_index == VIDEO and p.dts is not None]
+
+
+def test_subtitles_are_silent_for_long_and_go_with_the_others() -> None:
+    first, second = film(Fraction(0), 14, (VIDEO, TEXT)), film(Fraction(1000), 14, (VIDEO, TEXT))
+    first = [p for p in first if p.stream_index != TEXT or p.dts == 0]  # 14 s without a word
+
+    times = mended(first + second)
+
+    assert times[TEXT] == [0, 14, 21]
