@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 from langcodes import standardize_tag
 
+from master.downloads import make_downloads
 from master.publish_text import text_summary, text_tracks, unique_labels
 from master.sheets import sheets_of
 from master.tools import MediaTools
@@ -43,14 +44,17 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
     """
     storage = tools.storage
     presentation = replace(describe(job, storage), sheets=sheets_of(job, context, tools))
+    downloads = make_downloads(job, presentation, context, tools)
     size = sum(track.bytes for track in presentation.tracks)
-    task_json = json.dumps(summary(job, presentation), indent=2) + "\n"
+    about = summary(job, presentation) | {"downloads": [asdict(file) for file in downloads]}
+    task_json = json.dumps(about, indent=2) + "\n"
     prefix = names.out_prefix(job.task)
     for key, text in {names.TASK_JSON: task_json, **manifests(presentation)}.items():
         context.stop.check()
         storage.put(prefix + key, text.encode())
     context.notes.update(frames=job.frames, bytes=size)
-    return PublishResult(url=storage.url(prefix + names.MULTIVARIANT), bytes=size)
+    urls = tuple(storage.url(prefix + file.path) for file in downloads)
+    return PublishResult(url=storage.url(prefix + names.MULTIVARIANT), downloads=urls, bytes=size)
 
 
 def describe(job: PublishJob, storage: Storage) -> Presentation:

@@ -35,7 +35,17 @@ from watcher.watcher import Watcher
 
 STATE = ".raven"
 TASK = 1  # a state folder holds one task
-PARTS = ("video", "audio", "text", names.IFRAMES, names.THUMBS, names.TASK_JSON, names.MPD, names.MULTIVARIANT)
+PARTS = (
+    "video",
+    "audio",
+    "text",
+    names.IFRAMES,
+    names.THUMBS,
+    names.DOWNLOAD,
+    names.TASK_JSON,
+    names.MPD,
+    names.MULTIVARIANT,
+)
 """What a film consists of, in the order in which it appears: what players open comes last."""
 
 log = structlog.get_logger()

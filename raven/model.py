@@ -227,6 +227,8 @@ class PublishResult(Value):
     """The manifests are stored."""
 
     url: str
+    downloads: tuple[str, ...] = ()
+    """Where a client finds the files for download."""
     bytes: int
 
 

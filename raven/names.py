@@ -24,6 +24,7 @@ PLAYLIST = "playlist.m3u8"
 IFRAMES = "iframes"
 """The trick play rendition: its folder, and its name where a manifest needs one."""
 THUMBS = "thumbs"
+DOWNLOAD = "download"
 THUMBNAIL_TRACK = "thumbs.vtt"
 MULTIVARIANT = "master.m3u8"
 MPD = "manifest.mpd"
@@ -93,6 +94,10 @@ def segment_name(number: int) -> str:
 
 def thumb_name(number: int) -> str:
     return f"{number:06d}.jpg"
+
+
+def download_path(rendition: str) -> str:
+    return f"{DOWNLOAD}/{rendition}.mp4"
 
 
 def sprite_name(number: int) -> str:

@@ -95,6 +95,13 @@ class Iframes(_Table):
     preset: Word = "fast"
 
 
+class Download(_Table):
+    """A rung with the main sound as one MP4 file that plays while it loads."""
+
+    rungs: tuple[Name, ...] = ()
+    """Which; where the source has none of them: the largest up to 1080p."""
+
+
 class Profile(_Table):
     """One profile file. `[video]` is a single ladder, `[[video]]` one of several, none makes sound alone."""
 
@@ -104,6 +111,7 @@ class Profile(_Table):
     audio: AudioRendition
     thumbs: Thumbs | None = Thumbs()
     iframes: Iframes | None = Iframes()
+    download: Download | None = None
 
     @field_validator("video", mode="before")
     @classmethod
@@ -119,6 +127,14 @@ class Profile(_Table):
         if twice:
             raise ValueError(f"two rungs are named {', '.join(sorted(twice))}")
         return ladders
+
+    @model_validator(mode="after")
+    def _downloads_exist(self) -> Profile:
+        names = {rung.name for ladder in self.video for rung in ladder.rungs}
+        unknown = [name for name in (self.download.rungs if self.download else ()) if name not in names]
+        if unknown:
+            raise ValueError(f"download: there is no rung {', '.join(unknown)}")
+        return self
 
 
 def parse_profile(text: str, where: str) -> Profile:

@@ -12,7 +12,7 @@ from raven.errors import OptionInvalid
 from raven.media.ladder import choose_renditions, thumbs_in
 from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
 from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TextResult, TrackSegments, Value
-from raven.profile import Profile
+from raven.profile import Download, Profile
 from watcher.plan import PURGE_ALL
 from watcher.rows import JobRow, TaskRow, TaskState
 
@@ -26,6 +26,7 @@ class Options(BaseModel):
 
     chunk_segments: int | None = Field(default=None, ge=1, le=100, description="Segments in a chunk.")
     thumbs: bool = Field(default=True, description="Whether thumbnails are made.")
+    download: bool | None = Field(default=None, description="Whether an MP4 for download is made; else the profile's.")
 
 
 def task_profile(task: TaskRow, profiles: Mapping[str, Profile]) -> Profile:
@@ -41,6 +42,9 @@ def task_profile(task: TaskRow, profiles: Mapping[str, Profile]) -> Profile:
     if options.chunk_segments is not None:
         cutting = profile.cutting.model_copy(update={"chunk_segments": options.chunk_segments})
         profile = profile.model_copy(update={"cutting": cutting})
+    if options.download is not None:
+        download = (profile.download or Download()) if options.download else None
+        profile = profile.model_copy(update={"download": download})
     return profile if options.thumbs else profile.model_copy(update={"thumbs": None})
 
 

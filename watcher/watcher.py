@@ -182,7 +182,8 @@ class Watcher:
         rate = profile.audio.sample_rate
         duration = float(state.frames / video.rate) if video else audio_samples(state, profile) / rate
         log.info("task done", task=row.id, url=ending.published.url, bytes=ending.published.bytes)
-        return self._store.finish(row.id, ending.published.url, duration, _metadata(state.facts), ending.message)
+        metadata = _metadata(state.facts, ending.published.downloads)
+        return self._store.finish(row.id, ending.published.url, duration, metadata, ending.message)
 
     def _show(self, row: TaskRow, rows: list[JobRow], profile: Profile) -> None:
         """Progress and facts for the client."""
@@ -246,5 +247,6 @@ def progress(state: PrepareResult, rows: list[JobRow], profile: Profile) -> floa
     return round(min(0.99, 0.99 * done / total), 4) if total > 0 else 0.0
 
 
-def _metadata(facts: SourceFacts) -> str:
-    return json.dumps(facts.model_dump(mode="json"), separators=(",", ":"))
+def _metadata(facts: SourceFacts, downloads: tuple[str, ...] = ()) -> str:
+    more = {"downloads": downloads} if downloads else {}
+    return json.dumps(facts.model_dump(mode="json") | more, separators=(",", ":"))

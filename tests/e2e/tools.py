@@ -71,6 +71,14 @@ chunk_segments = 1
     + 'options = { bframes = "3" }\n'
     + _RUNG.format(name="small", width=320, height=180, crf=28)
     + _AUDIO,
+    # and the larger of two rungs for download
+    "download": "[cutting]\nchunk_segments = 1\n"
+    + _COMMON
+    + 'options = { bframes = "3" }\n'
+    + _RUNG.format(name="small", width=160, height=90, crf=30)
+    + _RUNG.format(name="large", width=320, height=180, crf=28)
+    + _AUDIO
+    + "[download]\n",
     # every picture comes back bit by bit; B-frames, so that decode and presentation order differ
     "lossless": _SECOND_CHUNKS + _COMMON + _LOSSLESS + _SOURCE_SIZE + _AUDIO,
     "lossless-small": "[cutting]\nchunk_segments = 1\n"
