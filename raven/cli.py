@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from raven import __version__, farm_cli, names
+from raven import __version__, check_cli, farm_cli, names
 from raven.config import Settings
 from raven.display import choose_display
 from raven.log import configure
@@ -28,7 +28,7 @@ def main() -> None:
     """Raven encodes a video into adaptive HLS and DASH, on this machine or on a farm."""
 
 
-for _command in farm_cli.COMMANDS:
+for _command in (*farm_cli.COMMANDS, check_cli.check_command):
     main.add_command(_command)
 
 

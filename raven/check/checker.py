@@ -1,0 +1,83 @@
+"""All rules over a tree, and what came out. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from raven.check import (
+    rules_cmaf,
+    rules_dash,
+    rules_dash_media,
+    rules_dash_sets,
+    rules_files,
+    rules_groups,
+    rules_hls_media,
+    rules_offer,
+    rules_playlist,
+    rules_trick,
+    rules_variants,
+)
+from raven.check.rule import Finding, Rule, Severity
+from raven.check.tree import Tree
+
+RULES: tuple[Rule, ...] = (
+    *rules_files.RULES,
+    *rules_playlist.RULES,
+    *rules_variants.RULES,
+    *rules_groups.RULES,
+    *rules_offer.RULES,
+    *rules_hls_media.RULES,
+    *rules_trick.RULES,
+    *rules_cmaf.RULES,
+    *rules_dash.RULES,
+    *rules_dash_sets.RULES,
+    *rules_dash_media.RULES,
+)
+MAX_FAULTS = 20
+"""Of one rule: a fault in every segment is one fault to mend."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a tree breaks."""
+
+    name: str
+    rules: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def musts(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.rule.severity is Severity.MUST)
+
+    @property
+    def faulty(self) -> tuple[Finding, ...]:
+        """Broken musts that are the making's fault, and no choice of a profile."""
+        return tuple(f for f in self.musts if not f.rule.choice)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "rules": self.rules,
+            "must": len(self.musts),
+            "should": len(self.findings) - len(self.musts),
+            "findings": [f.as_json() for f in self.findings],
+        }
+
+
+def check(tree: Tree, rules: Iterable[Rule] = RULES) -> Report:
+    """Runs the rules; a rule tells its first MAX_FAULTS places."""
+    wanted = tuple(rules)
+    return Report(tree.name, len(wanted), tuple(_findings(tree, wanted)))
+
+
+def _findings(tree: Tree, rules: Iterable[Rule]) -> Iterator[Finding]:
+    for rule in rules:
+        for fault in islice(rule.check(tree), MAX_FAULTS):
+            yield Finding(rule, fault)
+
+
+def by_source(rules: Iterable[Rule] = RULES) -> Counter[str]:
+    """How many rules each standard has given."""
+    return Counter(rule.source for rule in rules)

@@ -1,0 +1,230 @@
+"""Playlists (RFC 8216) as values. Pure: text to values; what is damaged becomes a fault, never an exception."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+INTEGER = re.compile(r"[0-9]{1,20}")  # RFC 8216 4.2: up to 2^64 - 1
+DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?")
+_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",\s][^,]*|)(?:,|$)')
+_RANGE = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?")
+SEGMENT_TAGS = frozenset({
+    "EXTINF", "EXT-X-BYTERANGE", "EXT-X-DISCONTINUITY", "EXT-X-KEY", "EXT-X-MAP", "EXT-X-PROGRAM-DATE-TIME",
+    "EXT-X-GAP", "EXT-X-BITRATE", "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE",
+    "EXT-X-ENDLIST", "EXT-X-PLAYLIST-TYPE", "EXT-X-I-FRAMES-ONLY", "EXT-X-DATERANGE",
+})  # fmt: skip
+VARIANT_TAGS = frozenset({
+    "EXT-X-MEDIA", "EXT-X-STREAM-INF", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-SESSION-DATA", "EXT-X-SESSION-KEY",
+})  # fmt: skip
+_LISTS = VARIANT_TAGS | {"EXT-X-KEY", "EXT-X-MAP", "EXT-X-DATERANGE", "EXT-X-START"}
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag: its name without `#`, its value, its line from 1, and its attribute list where it has one."""
+
+    name: str
+    value: str
+    line: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, name: str) -> str | None:
+        """An attribute, quotes taken off."""
+        value = self.attributes.get(name)
+        return value[1:-1] if value is not None and value.startswith('"') else value
+
+    def integer(self, name: str) -> int | None:
+        value = self.attributes.get(name, "")
+        return int(value) if INTEGER.fullmatch(value) else None
+
+    def number(self, name: str) -> Fraction | None:
+        value = self.attributes.get(name, "")
+        return Fraction(value) if DECIMAL.fullmatch(value) else None
+
+    def size(self, name: str = "RESOLUTION") -> tuple[int, int] | None:
+        found = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", self.attributes.get(name, ""))
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        return tuple(c.strip() for c in (self.text("CODECS") or "").split(",") if c.strip())
+
+
+@dataclass(frozen=True)
+class MediaSegment:
+    """A segment of a media playlist; `start` and `length` are its byte range, `duration` is in seconds."""
+
+    uri: str
+    line: int
+    duration: Fraction | None
+    start: int
+    length: int | None
+    map: Tag | None
+    key: Tag | None
+    discontinuity: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong in the text itself: the line and a sentence."""
+
+    line: int
+    found: str
+
+
+@dataclass(frozen=True)
+class Playlist:
+    """A playlist of either kind."""
+
+    path: str
+    tags: tuple[Tag, ...]
+    segments: tuple[MediaSegment, ...]
+    variants: tuple[tuple[Tag, str], ...]
+    """The EXT-X-STREAM-INF tags, each with the URI of the next line, "" where there is none."""
+    faults: tuple[Fault, ...]
+    headed: bool
+    """Whether the first line is #EXTM3U."""
+
+    def all(self, name: str) -> tuple[Tag, ...]:
+        return tuple(tag for tag in self.tags if tag.name == name)
+
+    def first(self, name: str) -> Tag | None:
+        return next((tag for tag in self.tags if tag.name == name), None)
+
+    def integer(self, name: str) -> int | None:
+        """The value of a tag that is one decimal integer."""
+        tag = self.first(name)
+        return int(tag.value) if tag and INTEGER.fullmatch(tag.value) else None
+
+    @property
+    def multivariant(self) -> bool:
+        return any(tag.name in VARIANT_TAGS for tag in self.tags)
+
+    @property
+    def target(self) -> int | None:
+        return self.integer("EXT-X-TARGETDURATION")
+
+    @property
+    def iframes_only(self) -> bool:
+        return self.first("EXT-X-I-FRAMES-ONLY") is not None
+
+    @property
+    def duration(self) -> Fraction:
+        return sum((s.duration or Fraction(0) for s in self.segments), Fraction(0))
+
+
+def attributes(text: str) -> tuple[dict[str, str], str | None]:
+    """An attribute list (RFC 8216 4.2), and what is wrong with it."""
+    found: dict[str, str] = {}
+    at, wrong = 0, None
+    while at < len(text):
+        match = _ATTRIBUTE.match(text, at)
+        if match is None or not match[2]:
+            return found, f"not an attribute list from {text[at : at + 40]!r} on"
+        if match[1] in found:
+            wrong = f"attribute {match[1]} stands twice"
+        found.setdefault(match[1], match[2].rstrip())
+        at = match.end()
+    return found, wrong
+
+
+def byte_range(text: str) -> tuple[int, int | None] | None:
+    """Length and start of `n[@o]`."""
+    found = _RANGE.fullmatch(text)
+    return (int(found[1]), int(found[2]) if found[2] is not None else None) if found else None
+
+
+def parse(path: str, text: str) -> Playlist:
+    """A playlist of either kind; `path` names it in findings."""
+    lines = text.splitlines()
+    tags, faults = _tags(lines)
+    reader = _Segments(lines, {tag.line: tag for tag in tags})
+    segments = tuple(reader)
+    return Playlist(
+        path=path,
+        tags=tags,
+        segments=segments,
+        variants=tuple(reader.variants),
+        faults=(*faults, *reader.faults),
+        headed=bool(lines) and lines[0].rstrip() == "#EXTM3U",
+    )
+
+
+def _tags(lines: list[str]) -> tuple[tuple[Tag, ...], list[Fault]]:
+    tags, faults = [], []
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#EXT"):
+            name, _, value = line[1:].rstrip().partition(":")
+            found, wrong = attributes(value) if name in _LISTS else ({}, None)
+            if wrong:
+                faults.append(Fault(number, f"#{name}: {wrong}"))
+            tags.append(Tag(name, value, number, found))
+    return tuple(tags), faults
+
+
+class _Segments:
+    """Walks the lines once; what a tag says holds for the next URI or from there on."""
+
+    def __init__(self, lines: list[str], tags: Mapping[int, Tag]) -> None:
+        self._lines = lines
+        self._tags = tags
+        self._ends: dict[str, int] = {}
+        self.variants: list[tuple[Tag, str]] = []
+        self.faults: list[Fault] = []
+
+    def __iter__(self) -> Iterator[MediaSegment]:
+        held: dict[str, Tag] = {}
+        lasting: dict[str, Tag] = {}
+        for number, raw in enumerate(self._lines, 1):
+            line, tag = raw.strip(), self._tags.get(number)
+            if tag is not None:
+                if tag.name == "EXT-X-STREAM-INF" and "EXT-X-STREAM-INF" in held:
+                    self.variants.append((held["EXT-X-STREAM-INF"], ""))
+                (lasting if tag.name in ("EXT-X-MAP", "EXT-X-KEY") else held)[tag.name] = tag
+            elif line and not line.startswith("#"):
+                if "EXT-X-STREAM-INF" in held:
+                    self.variants.append((held["EXT-X-STREAM-INF"], line))
+                else:
+                    yield self._segment(line, number, held, lasting)
+                held = {}
+        if "EXT-X-STREAM-INF" in held:
+            self.variants.append((held["EXT-X-STREAM-INF"], ""))
+
+    def _segment(self, uri: str, number: int, held: Mapping[str, Tag], lasting: Mapping[str, Tag]) -> MediaSegment:
+        start, length = self._range(uri, number, held.get("EXT-X-BYTERANGE"))
+        if length is not None:
+            self._ends[uri] = start + length
+        key = lasting.get("EXT-X-KEY")
+        return MediaSegment(
+            uri=uri,
+            line=number,
+            duration=self._duration(held.get("EXTINF")),
+            start=start,
+            length=length,
+            map=lasting.get("EXT-X-MAP"),
+            key=key if key and key.text("METHOD") != "NONE" else None,
+            discontinuity="EXT-X-DISCONTINUITY" in held,
+        )
+
+    def _range(self, uri: str, number: int, tag: Tag | None) -> tuple[int, int | None]:
+        if tag is None:
+            return 0, None
+        found = byte_range(tag.value)
+        if found is None:
+            self.faults.append(Fault(tag.line, f"#EXT-X-BYTERANGE:{tag.value[:40]} is not n[@o]"))
+            return 0, None
+        length, start = found
+        if start is None and uri not in self._ends:
+            self.faults.append(
+                Fault(tag.line, "#EXT-X-BYTERANGE has no offset, and no range of this file is before it")
+            )
+        return (self._ends.get(uri, 0) if start is None else start), length
+
+    def _duration(self, tag: Tag | None) -> Fraction | None:
+        text = tag.value.partition(",")[0].strip() if tag else ""
+        if tag and not DECIMAL.fullmatch(text):
+            self.faults.append(Fault(tag.line, f"#EXTINF:{text[:40]} is no number"))
+        return Fraction(text) if DECIMAL.fullmatch(text) else None

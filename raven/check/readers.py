@@ -1,0 +1,215 @@
+"""Where a tree's bytes come from: a folder, a web server, Raven's storage. Nothing outside of the tree is read."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable, Mapping
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from raven.check.tree import Served
+from raven.errors import ObjectMissing
+from raven.ports import Storage
+
+TIMEOUT_SECONDS = 20.0
+MAX_TEXT = 16 << 20
+"""Bytes of a playlist or MPD: a day of 2 s segments has under 4 MB."""
+
+
+class ReadError(Exception):
+    """A file of the tree cannot be read; the message says why."""
+
+
+class Reader(Protocol):
+    """A tree of files under relative paths. Raises ReadError for what cannot be read."""
+
+    origin: str | None
+    """`scheme://host:port` for a tree on the net."""
+    parallel: int
+    """How many reads side by side make sense."""
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        """At most `length` bytes from `start`, less at the end of the file."""
+
+    def size(self, path: str) -> int: ...
+
+    def names(self) -> tuple[str, ...]:
+        """Files at the root, where the kind of tree can list them."""
+
+    def served(self) -> Mapping[str, Served]:
+        """How the files that were read are delivered, where that is known."""
+
+
+class DirectoryReader:
+    """A folder; links that lead out of it are not followed."""
+
+    origin: str | None = None
+    parallel = 1
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def _file(self, path: str) -> Path:
+        file = (self._root / path).resolve()
+        if not file.is_relative_to(self._root):
+            raise ReadError("lies outside of the folder")
+        if not file.is_file():
+            raise ReadError("there is no such file")
+        return file
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        try:
+            with self._file(path).open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+        except OSError as error:
+            raise ReadError(str(error.strerror)) from error
+
+    def size(self, path: str) -> int:
+        try:
+            return self._file(path).stat().st_size
+        except OSError as error:
+            raise ReadError(str(error.strerror)) from error
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(f.name for f in self._root.iterdir() if f.is_file()))
+
+    def served(self) -> Mapping[str, Served]:
+        return {}
+
+
+class StorageReader:
+    """A prefix of Raven's storage, under texts that are not stored yet; sizes come from one listing."""
+
+    origin: str | None = None
+    parallel = 8
+
+    def __init__(self, storage: Storage, prefix: str, texts: Mapping[str, str], stop: Callable[[], None]) -> None:
+        self._storage = storage
+        self._prefix = prefix
+        self._texts = {path: text.encode() for path, text in texts.items()}
+        self._sizes = {e.key.removeprefix(prefix): e.bytes for e in storage.entries(prefix)}
+        self._stop = stop
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        self._stop()
+        if path in self._texts:
+            return self._texts[path][start : start + length]
+        if start >= self.size(path):
+            return b""
+        try:
+            return self._storage.get(self._prefix + path, start, length)
+        except ObjectMissing as error:
+            raise ReadError("there is no such object") from error
+
+    def size(self, path: str) -> int:
+        if path in self._texts:
+            return len(self._texts[path])
+        if path not in self._sizes:
+            raise ReadError("there is no such object")
+        return self._sizes[path]
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(name for name in {*self._texts, *self._sizes} if "/" not in name))
+
+    def served(self) -> Mapping[str, Served]:
+        return {}
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Apple 8.18 forbids redirects; and one could lead to another host."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class HttpReader:
+    """One web server by range requests, with http and https alone and without redirects."""
+
+    parallel = 8
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.origin: str | None = f"{parts.scheme}://{parts.netloc}"
+        self._opener = urllib.request.OpenerDirector()
+        handlers = (urllib.request.HTTPHandler, urllib.request.HTTPSHandler, urllib.request.ProxyHandler, _NoRedirect)
+        errors = (urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler)
+        for handler in (*handlers, *errors):
+            self._opener.add_handler(handler())
+        self._sizes: dict[str, int] = {}
+        self._served: dict[str, Served] = {}
+
+    def _open(self, path: str, headers: dict[str, str], method: str = "GET") -> HTTPResponse:
+        request = urllib.request.Request(f"{self.origin}/{path}", headers=headers, method=method)  # noqa: S310 - http(s) only
+        try:
+            response: HTTPResponse = self._opener.open(request, timeout=TIMEOUT_SECONDS)
+        except urllib.error.HTTPError as error:
+            error.close()
+            moved = (
+                f" to {error.headers.get('Location', '')[:80]}, which Apple 8.18 forbids"
+                if error.code // 100 == 3
+                else ""
+            )
+            raise ReadError(f"the server answers {error.code} {error.reason}{moved}") from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise ReadError(f"the server does not answer: {getattr(error, 'reason', error)}") from error
+        if response.status // 100 != 2:
+            response.close()
+            raise ReadError(f"the server answers {response.status}")
+        return response
+
+    def read(self, path: str, start: int, length: int) -> bytes:
+        text = _is_text(path)
+        headers = {"Accept-Encoding": "gzip"} if text else {"Range": f"bytes={start}-{start + length - 1}"}
+        with self._open(path, headers) as response:
+            gzip = response.headers.get("Content-Encoding", "") == "gzip"
+            self._served[path] = Served(response.headers.get_content_type(), gzip)
+            try:
+                body = _body(response, start if response.status == 200 else 0, length, gzip=gzip)
+            except (OSError, HTTPException, zlib.error) as error:
+                raise ReadError(f"the answer breaks off: {error}") from error
+            self._note_size(path, response, len(body) if text else None)
+        return body
+
+    def _note_size(self, path: str, response: HTTPResponse, known: int | None) -> None:
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        size = total if response.status == 206 else response.headers.get("Content-Length", "")
+        if known is not None:
+            self._sizes[path] = known
+        elif size.isdecimal():
+            self._sizes[path] = int(size)
+
+    def size(self, path: str) -> int:
+        if path not in self._sizes:
+            self.read(path, 0, MAX_TEXT if _is_text(path) else 1)
+        if path not in self._sizes:
+            raise ReadError("the server does not tell its size")
+        return self._sizes[path]
+
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+    def served(self) -> Mapping[str, Served]:
+        return self._served
+
+
+def _is_text(path: str) -> bool:
+    """Whether a file is read whole, and may come compressed."""
+    return path.partition("?")[0].endswith((".m3u8", ".m3u", ".mpd", ".vtt"))
+
+
+def _body(response: HTTPResponse, skip: int, length: int, *, gzip: bool) -> bytes:
+    """`length` bytes after the first `skip`, however much the server would send."""
+    if not gzip:
+        while skip > 0:
+            skip -= len(response.read(min(skip, 1 << 20)) or b" " * skip)
+        return response.read(length)
+    unzip = zlib.decompressobj(wbits=31)
+    body = b""
+    while len(body) < skip + length and (piece := response.read(1 << 16)):
+        body += unzip.decompress(piece, skip + length - len(body))
+    return body[skip : skip + length]

@@ -1,0 +1,267 @@
+"""Media segments: fragments, times and first pictures, from as few bytes as possible. Pure but for `read`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from raven.check.codecs import Codec
+from raven.check.isobmff import Defaults
+from raven.check.source import Read, Source
+from raven.media.boxes import Box, BoxError, boxes
+
+MAX_SAMPLES = 1 << 20
+"""Of a fragment."""
+_MAX_UNITS = 64
+_NON_SYNC = 0x00010000
+_PICTURES = {"avc": range(1, 6), "hvc": range(32), "hev": range(32)}  # H.264 7.4.1, H.265 7.4.2.2: the VCL types
+_IDR = {"avc": {5}, "hvc": {19, 20}, "hev": {19, 20}}
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """One moof with its mdat; times in ticks."""
+
+    sequence: int
+    track_id: int
+    trafs: int
+    truns: int
+    decode_time: int | None
+    duration: int
+    samples: int
+    shown_from: int
+    shown_to: int
+    sync: tuple[int, ...]
+    """Decode times of the sync samples, from the fragment's start; of sound the first alone."""
+    shortest: int
+    """Shortest sample, ticks."""
+    negative_offsets: bool
+    relative: bool
+    """default-base-is-moof, and no base-data-offset."""
+    inside: bool
+    """All samples lie in the mdat that follows."""
+    encrypted: bool
+    picture: int | None
+    """NAL unit type of the first picture; None where the codec has no NAL units."""
+
+    @property
+    def end(self) -> int:
+        return (self.decode_time or 0) + self.duration
+
+
+@dataclass(frozen=True)
+class Index:
+    """A sidx: sizes and durations of its subsegments."""
+
+    timescale: int
+    earliest: int
+    offset: int
+    """From the end of the sidx to the first subsegment, bytes."""
+    entries: tuple[tuple[int, int], ...]
+    """(bytes, ticks) of each."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A media segment of `bytes` bytes."""
+
+    container: str
+    """`mp4`; else what it is: `ts`, `audio` (packed), `text`, `image`, `encrypted`."""
+    bytes: int
+    brands: tuple[str, ...] = ()
+    fragments: tuple[Fragment, ...] = ()
+    index: Index | None = None
+
+    @property
+    def decode_time(self) -> int | None:
+        return self.fragments[0].decode_time if self.fragments else None
+
+    @property
+    def duration(self) -> int:
+        return sum(f.duration for f in self.fragments)
+
+    @property
+    def end(self) -> int:
+        return (self.decode_time or 0) + self.duration
+
+
+def is_idr(codec: str, picture: int | None) -> bool:
+    """Whether a NAL unit type is an IDR picture (Apple 7.4); True for codecs that have no such type."""
+    return picture in _IDR[codec[:3]] if codec[:3] in _IDR else True
+
+
+def container_of(head: bytes) -> str:
+    """What a segment is, by its first bytes."""
+    if head[:1] == b"\x47":
+        return "ts"
+    if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xF0 == 0xF0):
+        return "audio"
+    if head.lstrip(b"\xef\xbb\xbf")[:6] == b"WEBVTT":
+        return "text"
+    return "mp4"
+
+
+def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None) -> Segment:
+    """A media segment of `size` bytes. A range that ends within an mdat is no error (an I-frame is such a range).
+
+    Raises BoxError where boxes do not fit.
+    """
+    source = Source(read, size)
+    container = container_of(source.get(0, min(16, size)))
+    if container != "mp4":
+        return Segment(container, size)
+    brands: tuple[str, ...] = ()
+    fragments: list[Fragment] = []
+    index = None
+    walk = list(source.boxes())
+    for box, after in zip(walk, [*walk[1:], None], strict=True):
+        if box.kind == "styp":
+            data = source.get(box.payload, box.end - box.payload)
+            brands = tuple(data[at : at + 4].decode("latin-1") for at in range(0, len(data) - 3, 4) if at != 4)
+        elif box.kind == "sidx" and index is None:
+            index = parse_index(source.get(box.start, box.end - box.start))
+        elif box.kind == "moof":
+            fragments.append(_fragment(source, box, after, codec, defaults))
+    return Segment("mp4", size, brands, tuple(fragments), index)
+
+
+def parse_index(data: bytes) -> Index:
+    """A sidx box (ISO/IEC 14496-12 8.16.3). Raises BoxError."""
+    box = next(boxes(data), None)
+    if box is None or box.kind != "sidx":
+        raise BoxError(f"a sidx is wanted, here is {box.kind if box else 'nothing'}")
+    try:
+        version, timescale = data[box.payload], struct.unpack_from(">I", data, box.payload + 8)[0]
+        layout = ">QQxxH" if version else ">IIxxH"
+        earliest, offset, count = struct.unpack_from(layout, data, box.payload + 12)
+        at = box.payload + 12 + struct.calcsize(layout)
+        rows = [struct.unpack_from(">III", data, at + 12 * n) for n in range(count)]
+    except (struct.error, IndexError) as error:
+        raise BoxError("sidx is cut short") from error
+    return Index(timescale, earliest, offset, tuple((size & 0x7FFFFFFF, ticks) for size, ticks, _ in rows))
+
+
+def _fragment(source: Source, box: Box, mdat: Box | None, codec: Codec, defaults: Defaults | None) -> Fragment:
+    data = source.get(box.start, box.end - box.start)
+    moof = next(boxes(data))
+    inside = {b.kind: b for b in reversed(list(boxes(data, moof.payload, moof.end)))}
+    trafs = [b for b in boxes(data, moof.payload, moof.end) if b.kind == "traf"]
+    if "mfhd" not in inside or not trafs:
+        raise BoxError(f"the moof at {box.start} has no {'traf' if 'mfhd' in inside else 'mfhd'}")
+    try:
+        return _Traf(data, trafs, inside["mfhd"], defaults).fragment(source, box, mdat, codec)
+    except (struct.error, IndexError) as error:
+        raise BoxError(f"a box of the moof at {box.start} is cut short") from error
+
+
+class _Traf:
+    """The first traf of a moof, read field by field (ISO/IEC 14496-12 8.8)."""
+
+    def __init__(self, data: bytes, trafs: list[Box], mfhd: Box, defaults: Defaults | None) -> None:
+        traf = trafs[0]
+        self.data, self.trafs = data, len(trafs)
+        children = list(boxes(data, traf.payload, traf.end))
+        self.kinds = {b.kind for b in children}
+        self.runs = [b for b in children if b.kind == "trun"]
+        (self.sequence,) = struct.unpack_from(">I", data, mfhd.payload + 4)
+        tfhd = next((b for b in children if b.kind == "tfhd"), None)
+        if tfhd is None:
+            raise BoxError("a traf without a tfhd")
+        self._tfhd(tfhd, defaults or Defaults(0, 0, 0))
+        tfdt = next((b for b in children if b.kind == "tfdt"), None)
+        wide = tfdt is not None and data[tfdt.payload] == 1
+        self.decode_time = struct.unpack_from(">Q" if wide else ">I", data, tfdt.payload + 4)[0] if tfdt else None
+
+    def _tfhd(self, box: Box, base: Defaults) -> None:
+        flags, self.track_id = struct.unpack_from(">II", self.data, box.payload)
+        at = box.payload + 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0)
+        values = [base.duration, base.size, base.flags]
+        for n, bit in enumerate((0x8, 0x10, 0x20)):
+            if flags & bit:
+                (values[n],) = struct.unpack_from(">I", self.data, at)
+                at += 4
+        self.defaults = Defaults(*values)
+        self.relative = bool(flags & 0x020000) and not flags & 1
+
+    def _samples(self, run: Box) -> Iterator[tuple[int, int, int, int]]:
+        """Duration, size, flags and composition offset of each sample."""
+        head, count = struct.unpack_from(">II", self.data, run.payload)
+        at = run.payload + 8 + (4 if head & 1 else 0)
+        first_flags = self.defaults.flags
+        if head & 4:
+            (first_flags,) = struct.unpack_from(">I", self.data, at)
+            at += 4
+        layout = ">" + "".join(
+            code
+            for bit, code in ((0x100, "I"), (0x200, "I"), (0x400, "I"), (0x800, "i" if head >> 24 else "I"))
+            if head & bit
+        )
+        step = struct.calcsize(layout)
+        if at + count * step > run.end or count > MAX_SAMPLES:
+            raise BoxError(f"trun states {count} samples that do not fit in it")
+        for n in range(count):
+            values = iter(struct.unpack_from(layout, self.data, at + n * step))
+            yield (
+                next(values) if head & 0x100 else self.defaults.duration,
+                next(values) if head & 0x200 else self.defaults.size,
+                next(values) if head & 0x400 else self.defaults.flags if n else first_flags,
+                next(values) if head & 0x800 else 0,
+            )
+
+    def _offset(self, run: Box, moof: Box) -> int:
+        (head,) = struct.unpack_from(">I", self.data, run.payload)
+        return moof.start + (struct.unpack_from(">i", self.data, run.payload + 8)[0] if head & 1 else 0)
+
+    def fragment(self, source: Source, moof: Box, mdat: Box | None, codec: Codec) -> Fragment:
+        time = start = self.decode_time or 0
+        sync: list[int] = []
+        shown: list[int] = []
+        ends: list[int] = []
+        count = size = 0
+        shortest, negative = 0, False
+        for duration, length, flags, offset in (s for run in self.runs for s in self._samples(run)):
+            if not flags & _NON_SYNC:
+                sync.append(time - start)
+            shown.append(time + offset)
+            ends.append(time + offset + duration)
+            time, size, count = time + duration, size + length, count + 1
+            shortest, negative = min(shortest or duration, duration), negative or offset < 0
+        data_at = self._offset(self.runs[0], moof) if self.runs else moof.end
+        has_mdat = mdat is not None and mdat.kind == "mdat"
+        inside = mdat is not None and has_mdat and mdat.payload <= data_at and data_at + size <= mdat.end
+        picture = _first_picture(source, data_at, codec) if inside and count and "senc" not in self.kinds else None
+        return Fragment(
+            sequence=self.sequence,
+            track_id=self.track_id,
+            trafs=self.trafs,
+            truns=len(self.runs),
+            decode_time=self.decode_time,
+            duration=time - start,
+            samples=count,
+            shown_from=min(shown, default=start),
+            shown_to=max(ends, default=start),
+            sync=tuple(sync) if len(sync) < count else tuple(sync[:1]),
+            shortest=shortest,
+            negative_offsets=negative,
+            relative=self.relative,
+            inside=inside,
+            encrypted="senc" in self.kinds,
+            picture=picture,
+        )
+
+
+def _first_picture(source: Source, at: int, codec: Codec) -> int | None:
+    """NAL unit type of the first picture of the sample that begins at `at`."""
+    family = codec.text[:3]
+    if family not in _PICTURES:
+        return None
+    for _ in range(_MAX_UNITS):
+        if at + codec.nal_length + 1 > source.size:
+            return None
+        unit = source.get(at, codec.nal_length + 1)
+        kind = unit[-1] & 0x1F if family == "avc" else unit[-1] >> 1 & 0x3F
+        if kind in _PICTURES[family]:
+            return kind
+        at += codec.nal_length + int.from_bytes(unit[:-1], "big")
+    return None
