@@ -137,11 +137,14 @@ class _Loader:
         """Init segments, then segments, side by side as far as the reader likes."""
         wanted = list(self._wanted())
         with ThreadPoolExecutor(self.reader.parallel) as pool:
-            first = {init: where for where, init, _ in wanted if init}
+            first = {init: where for where, init, _ in reversed(wanted) if init}
             read_inits = pool.map(lambda one: self._guard(one[1], lambda: self._init(one[0])), first.items())
             self.inits |= {resource: init for resource, init in zip(first, read_inits, strict=True) if init}
             indexed = list(self._index())
-            rest = {resource: (where, init) for where, init, resource in [*wanted, *indexed] if resource}
+            rest: dict[Resource, tuple[str, Resource | None]] = {}
+            for where, init, resource in [*wanted, *indexed]:
+                if resource:
+                    rest.setdefault(resource, (where, init))
             read = pool.map(lambda one: self._guard(one[1][0], lambda: self._segment(one[0], one[1][1])), rest.items())
             self.segments |= {resource: segment for resource, segment in zip(rest, read, strict=True) if segment}
 

@@ -265,10 +265,9 @@ def switching_set_is_aligned(tree: Tree) -> Faults:
 def _times(track: Track) -> list[tuple[int, int]]:
     """Start and duration of each fragment in units of 1/90000 s, rounded."""
     return [
-        (90_000 * (f.decode_time or 0) // scale, 90_000 * f.duration // scale)
+        (90_000 * (f.decode_time or 0) // init.timescale, 90_000 * f.duration // init.timescale)
         for init, _, s in track.pairs
         for f in s.fragments
-        for scale in [init.timescale or 1]
     ]
 
 

@@ -107,7 +107,7 @@ def mpd_times_are_true(tree: Tree) -> Faults:
     for _, track in rows(tree):
         how = track.representation.addressing if track.representation else None
         for init, timed, segment in track.pairs if how and how.kind != "SegmentBase" else ():
-            scale, first = init.timescale or 1, segment.fragments[0]
+            scale, first = init.timescale, segment.fragments[0]
             offset = Fraction(how.offset, how.timescale) if how else Fraction(0)
             declared = timed.start + offset - _period_start(tree, track)
             shown = Fraction(first.shown_from - init.skipped, scale)
@@ -131,7 +131,7 @@ def mpd_durations_are_true(tree: Tree) -> Faults:
     for track in tree.dash:
         how = track.representation.addressing if track.representation else None
         for init, timed, segment in track.pairs if how and (how.timeline or how.index) else ():
-            slack = Fraction(max(segment.fragments[0].shortest, 1), 2 * (init.timescale or 1))
+            slack = Fraction(max(segment.fragments[0].shortest, 1), 2 * init.timescale)
             real = timed.seconds
             if real is not None and abs(real - timed.duration) > slack:
                 yield Fault(timed.where, f"{float(timed.duration):.6f} s", f"{float(real):.6f} s by its samples")

@@ -94,7 +94,7 @@ def keyframes_each_two_seconds(tree: Tree) -> Faults:
         for init, timed, segment in track.pairs:
             ticks = sorted((f.decode_time or 0) + s for f in segment.fragments for s in f.sync)
             gaps = [b - a for a, b in zip(ticks, [*ticks[1:], segment.end], strict=True)]
-            if gaps and Fraction(max(gaps), init.timescale or 1) > Fraction(205, 100):
+            if gaps and Fraction(max(gaps), init.timescale) > Fraction(205, 100):
                 yield Fault(timed.where, f"{max(gaps) / init.timescale:.3f} s without a keyframe", "about 2 s")
                 break
 
@@ -196,7 +196,7 @@ def same_start_everywhere(tree: Tree) -> Faults:
 def start_of(track: Track) -> Fraction | None:
     """The first presentation time after the edit list, s."""
     for init, _, segment in track.pairs:
-        return Fraction(segment.fragments[0].shown_from - init.skipped, init.timescale or 1)
+        return Fraction(segment.fragments[0].shown_from - init.skipped, init.timescale)
     return None
 
 

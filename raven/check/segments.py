@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from raven.check.codecs import Codec
 from raven.check.isobmff import Defaults
@@ -115,7 +116,7 @@ def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None
     fragments: list[Fragment] = []
     index = None
     walk = list(source.boxes())
-    for box, after in zip(walk, [*walk[1:], None], strict=True):
+    for box, after in zip_longest(walk, walk[1:]):
         if box.kind == "styp":
             data = source.get(box.payload, box.end - box.payload)
             brands = tuple(data[at : at + 4].decode("latin-1") for at in range(0, len(data) - 3, 4) if at != 4)

@@ -82,7 +82,7 @@ class Track:
     def pairs(self) -> Iterator[tuple[Init, Timed, Segment]]:
         """The segments that could be read as CMAF, with their init segments."""
         for timed in self.segments:
-            if timed.init and timed.segment and timed.segment.fragments:
+            if timed.init and timed.init.timescale and timed.segment and timed.segment.fragments:
                 yield timed.init, timed, timed.segment
 
     @property
@@ -220,7 +220,7 @@ class Tree:
         how = representation.addressing
         references = how.references or self.indexed.get(representation.where, ())
         init = self.inits.get(how.init) if how.init else None
-        scale = how.timescale if how.references or init is None else init.timescale or 1
+        scale = how.timescale if how.references or init is None else max(1, init.timescale)
         segments = tuple(
             Timed(
                 f"{representation.where} segment {n}",

@@ -20,8 +20,8 @@ PURE = (
     *(f"watcher.{name}" for name in ("plan", "rows", "transitions", "orders")),
     *(f"raven.{name}" for name in ("names", "model", "messages", "errors", "profile")),
 )
-OPENS_SOURCES = frozenset({"raven.media.probe"})
-"""The rest of raven.media is pure too."""
+OPENS_SOURCES = frozenset({"raven.media.probe", "raven.check.readers", "raven.check.load"})
+"""The rest of raven.media and raven.check is pure too."""
 FILES = frozenset({"io", "pathlib", "shutil", "tempfile"})
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 50
@@ -138,7 +138,8 @@ def drivers_in_adapters(module: Module) -> Iterator[str]:
 
 def pure_is_pure(module: Module) -> Iterator[str]:
     """Pure modules take values and return values; only the profiles' loader may read files."""
-    if module.name in PURE or (_within(module.name, "raven.media") and module.name not in OPENS_SOURCES):
+    floor = any(_within(module.name, package) for package in ("raven.media", "raven.check"))
+    if module.name in PURE or (floor and module.name not in OPENS_SOURCES):
         forbidden = IMPURE if module.name == "raven.profile" else IMPURE | FILES
         for name in sorted(imported(module)):
             if _top(name) in forbidden:
@@ -243,6 +244,7 @@ FAULTY: tuple[tuple[Check, str, str], ...] = (
     (pure_is_pure, "raven.media.command", "from os import path"),
     (pure_is_pure, "raven.names", "from pathlib import Path"),
     (pure_is_pure, "raven.profile", "import time"),
+    (pure_is_pure, "raven.check.rules_cmaf", "import pathlib"),
     (pure_is_pure, "raven.media.hls", "def f():\n    return open('x')"),
     (no_mode_flag, "raven.agent", "if embedded:\n    pass"),
     (short_enough, "raven.agent", "\n" * (MAX_MODULE_LINES + 1)),

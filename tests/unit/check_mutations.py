@@ -1,0 +1,420 @@
+"""For every rule of the checker one way to break it in the good tree of `tests.trees`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from raven.check.tree import Served
+from raven.media import boxes
+from raven.media.boxes import box
+from tests.builders import SLICE, FakeFragment, FakeSample, aac_entry, nal
+from tests.trees import (
+    GRID,
+    GROUPS,
+    LANGUAGES,
+    RUNGS,
+    SPANS,
+    STYP,
+    MemoryReader,
+    audio_init,
+    av1c,
+    avcc,
+    full,
+    hvcc,
+    init,
+    segment,
+    video_fragments,
+    video_init,
+    visual_entry,
+)
+
+Mutation = Callable[[MemoryReader], None]
+SMALL = RUNGS["360p"]
+MASTER, MPD, MEDIA, SOUND, TRICK = (
+    "master.m3u8", "manifest.mpd", "360p/list.m3u8", "stereo-en/list.m3u8", "360p/iframes.m3u8",
+)  # fmt: skip
+
+
+# ways to break
+
+
+def swap(path: str, old: str, new: str, count: int = -1) -> Mutation:
+    """Other text in a file."""
+
+    def mutate(reader: MemoryReader) -> None:
+        text = reader.files[path].decode()
+        assert old in text, f"{old} is not in {path}"
+        reader.files[path] = text.replace(old, new, count).encode()
+
+    return mutate
+
+
+def append(path: str, text: str) -> Mutation:
+    """One more line at the end."""
+    return lambda reader: reader.files.update({path: reader.files[path] + text.encode() + b"\n"})
+
+
+def put(path: str, content: bytes) -> Mutation:
+    return lambda reader: reader.files.update({path: content})
+
+
+def drop(path: str) -> Mutation:
+    return lambda reader: reader.files.__delitem__(path)
+
+
+def both(*mutations: Mutation) -> Mutation:
+    def mutate(reader: MemoryReader) -> None:
+        for one in mutations:
+            one(reader)
+
+    return mutate
+
+
+def line(path: str, start: str, new: str | None) -> Mutation:
+    """Every line that starts so becomes `new`, or goes."""
+
+    def mutate(reader: MemoryReader) -> None:
+        lines = reader.files[path].decode().splitlines()
+        assert any(text.startswith(start) for text in lines), f"no line {start} in {path}"
+        kept = [new if text.startswith(start) else text for text in lines]
+        reader.files[path] = "\n".join(text for text in kept if text is not None).encode() + b"\n"
+
+    return mutate
+
+
+def video(entry: bytes | None = None, rungs: Iterable[str] = RUNGS, **more: object) -> Mutation:
+    """Other init segments for the rungs."""
+    return both(*(put(f"{rung}/init.mp4", video_init(RUNGS[rung], entry, **more)) for rung in rungs))
+
+
+def audio(entry: bytes, folders: Iterable[str] = (), **more: object) -> Mutation:
+    chosen = tuple(folders) or tuple(f"{g}-{c}" for g in GROUPS for c in LANGUAGES)
+    made = init("soun", 48000, entry, **more)  # type: ignore[arg-type]
+    return both(*(put(f"{folder}/init.mp4", made) for folder in chosen))
+
+
+def codecs(value: str) -> Mutation:
+    return swap(MASTER, '"avc1.64001f,mp4a.40.2"', f'"{value}"')
+
+
+def served(mime: str = "application/vnd.apple.mpegurl", *, gzip: bool = True, scheme: str = "https") -> Mutation:
+    def mutate(reader: MemoryReader) -> None:
+        reader.origin, reader.delivery = f"{scheme}://media.example", {MASTER: Served(mime, gzip)}
+
+    return mutate
+
+
+def fragments(change: Callable[[FakeFragment], FakeFragment], path: str = "360p/2.m4s") -> Mutation:
+    """A change to the first fragment of the second segment of a rung."""
+    first, *rest = video_fragments(SPANS[1])
+    return put(path, segment(7, [change(first), *rest]))
+
+
+def samples(change: Callable[[FakeSample], FakeSample], index: int = 0) -> Mutation:
+    """A change to one sample of that fragment."""
+
+    def mutate(found: FakeFragment) -> FakeFragment:
+        kept = list(found.samples)
+        kept[index] = change(kept[index])
+        return replace(found, samples=kept)
+
+    return fragments(mutate)
+
+
+def moof(change: Callable[[bytes], bytes], path: str = "360p/2.m4s") -> Mutation:
+    """A change to the first moof of a segment that keeps its size."""
+
+    def mutate(reader: MemoryReader) -> None:
+        data = reader.files[path]
+        found = boxes.find(data, "moof")
+        made = change(data[found.start : found.end])
+        reader.files[path] = data[: found.start] + made + data[found.end :]
+
+    return mutate
+
+
+def at(kind: str, offset: int, value: bytes) -> Callable[[bytes], bytes]:
+    """Other bytes in a box, from its payload on."""
+
+    def change(data: bytes) -> bytes:
+        start = data.index(kind.encode()) + 4 + offset
+        return data[:start] + value + data[start + len(value) :]
+
+    return change
+
+
+def within(kind: str, inside: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Another payload in the traf of a moof."""
+
+    def change(data: bytes) -> bytes:
+        moof_box, traf = boxes.find(data, "moof"), boxes.find(data, "moof/traf")
+        made = inside(data[traf.payload : traf.end])
+        return box("moof", data[moof_box.payload : traf.start], box(kind, made))
+
+    return change
+
+
+def renamed(old: str, new: str) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(old.encode(), new.encode(), 1)
+
+
+def sidx(timescale: int, ticks: int) -> bytes:
+    return full("sidx", 0, 0, struct.pack(">IIIIHHIII", 1, timescale, 0, 0, 0, 1, 100, ticks, 0))
+
+
+# the table
+
+_MEDIA_TAG = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="stereo",NAME="Deutsch"'
+_FIRST = "#EXT-X-STREAM-INF:BANDWIDTH="
+_HDR = video(visual_entry(SMALL, transfer=16))
+
+FILES: dict[str, Mutation] = {
+    "files-are-there": drop("360p/2.m4s"),
+    "files-are-sound": put("360p/2.m4s", b"\0\0\1\0moof1234"),
+    "files-are-within": swap(MEDIA, "2.m4s", "https://elsewhere.example/2.m4s"),
+    "mime-types-fit": served("text/html"),
+    "playlists-are-gzipped": served(gzip=False),
+    "delivered-by-tls": served(scheme="http"),
+}
+PLAYLISTS: dict[str, Mutation] = {
+    "playlist-header": line(MEDIA, "#EXTM3U", "#EXTM4U"),
+    "playlist-syntax": swap(MASTER, "DEFAULT=YES", "DEFAULT=YES,DEFAULT=YES", 1),
+    "playlist-one-kind": append(MASTER, "#EXT-X-ENDLIST"),
+    "playlist-tags-once": append(MEDIA, "#EXT-X-VERSION:7"),
+    "playlist-version": line(MEDIA, "#EXT-X-VERSION", "#EXT-X-VERSION:5"),
+    "target-duration-given": line(MEDIA, "#EXT-X-TARGETDURATION", "#EXT-X-TARGETDURATION:6.5"),
+    "extinf-within-target": swap(MEDIA, "#EXTINF:6.000000", "#EXTINF:6.600000", 1),
+    "extinf-on-each-segment": swap(MEDIA, "#EXTINF:3.000000,\n", ""),
+    "sequence-before-segments": append(MEDIA, "#EXT-X-MEDIA-SEQUENCE:1"),
+    "playlist-has-segments": put("text/list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-ENDLIST\n"),
+    "vod-is-ended": line(MEDIA, "#EXT-X-ENDLIST", None),
+    "vod-is-declared": line(MEDIA, "#EXT-X-PLAYLIST-TYPE", "#EXT-X-PLAYLIST-TYPE:EVENT"),
+    "map-has-uri": swap(MEDIA, 'URI="init.mp4"', "URI=init.mp4"),
+    "key-is-sound": append(MEDIA, "#EXT-X-KEY:METHOD=AES-128"),
+    "no-sample-aes-ctr": append(MEDIA, '#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI="k"'),
+    "fairplay-is-sample-aes": append(
+        MEDIA, '#EXT-X-KEY:METHOD=AES-128,URI="k",KEYFORMAT="com.apple.streamingkeydelivery"'
+    ),
+    "daterange-is-sound": append(MEDIA, '#EXT-X-DATERANGE:ID="a",START-DATE="2026-11-22T00:00:00Z"'),
+    "start-is-inside": append(MEDIA, "#EXT-X-START:TIME-OFFSET=99"),
+    "target-is-six-seconds": line(MEDIA, "#EXT-X-TARGETDURATION", "#EXT-X-TARGETDURATION:10"),
+    "segments-are-six-seconds": swap(MEDIA, "#EXTINF:6.000000", "#EXTINF:4.000000", 1),
+    "segments-near-target": line(MEDIA, "#EXT-X-TARGETDURATION", "#EXT-X-TARGETDURATION:5"),
+}
+VARIANTS: dict[str, Mutation] = {
+    "variants-listed": swap(MASTER, "540p/list.m3u8", "#"),
+    "bandwidth-given": swap(MASTER, _FIRST, "#EXT-X-STREAM-INF:BANDWIDTH=x", 1),
+    "average-bandwidth-given": swap(MASTER, "AVERAGE-BANDWIDTH=", "X=", 1),
+    "bandwidth-is-peak": swap(MASTER, _FIRST, _FIRST + "9", 1),
+    "average-bandwidth-is-average": swap(MASTER, "AVERAGE-BANDWIDTH=", "AVERAGE-BANDWIDTH=9", 1),
+    "peak-is-near-average": put("360p/1.m4s", segment(1, video_fragments(SPANS[0])) + box("free", bytes(90_000))),
+    "codecs-given": swap(MASTER, 'CODECS="avc1.64001f,mp4a.40.2",', "", 1),
+    "codecs-cover-media": codecs("avc1.64001f"),
+    "codecs-name-nothing-else": codecs("avc1.64001f,mp4a.40.2,ac-3"),
+    "resolution-given": swap(MASTER, "RESOLUTION=640x360,F", "F", 1),
+    "resolution-is-true": swap(MASTER, "RESOLUTION=640x360,F", "RESOLUTION=642x360,F", 1),
+    "frame-rate-given": swap(MASTER, "FRAME-RATE=25.000,", "", 1),
+    "frame-rate-is-true": swap(MASTER, "FRAME-RATE=25.000", "FRAME-RATE=30.000", 1),
+    "video-range-given": both(_HDR, swap(MASTER, "VIDEO-RANGE=SDR,", "")),
+    "video-range-is-true": _HDR,
+}
+GROUPS_TABLE: dict[str, Mutation] = {
+    "media-tags-complete": swap(MASTER, ',NAME="Deutsch"', "", 1),
+    "captions-are-in-stream": swap(MASTER, 'INSTREAM-ID="CC1"', 'INSTREAM-ID="CC5"'),
+    "group-names-unique": swap(MASTER, 'NAME="Deutsch"', 'NAME="English"'),
+    "group-has-one-default": swap(MASTER, "DEFAULT=NO", "DEFAULT=YES"),
+    "default-is-autoselect": swap(MASTER, "DEFAULT=YES,AUTOSELECT=YES", "DEFAULT=YES,AUTOSELECT=NO"),
+    "forced-is-subtitles": swap(MASTER, _MEDIA_TAG, _MEDIA_TAG + ",FORCED=NO"),
+    "groups-exist": swap(MASTER, 'AUDIO="stereo"', 'AUDIO="mono"', 1),
+    "groups-alike": swap(MASTER, _MEDIA_TAG, _MEDIA_TAG.replace("Deutsch", "German")),
+    "no-captions-on-all-or-none": swap(MASTER, 'CLOSED-CAPTIONS="cc"', "CLOSED-CAPTIONS=NONE", 1),
+    "languages-given": swap(MASTER, 'LANGUAGE="de",', "", 1),
+    "forced-is-autoselect": swap(MASTER, "AUTOSELECT=YES,FORCED=NO", "FORCED=YES"),
+    "accessible-is-autoselect": swap(
+        MASTER, 'NAME="CC"', 'NAME="CC",CHARACTERISTICS="public.accessibility.transcribes-spoken-dialog"'
+    ),
+    "channels-given": swap(MASTER, 'CHANNELS="2",', "", 1),
+    "channels-given-where-they-differ": swap(MASTER, 'CHANNELS="6",', "", 1),
+    "channels-are-true": swap(MASTER, 'CHANNELS="6"', 'CHANNELS="8"', 1),
+}
+OFFER: dict[str, Mutation] = {
+    "stereo-aac-offered": audio(aac_entry(b"\x11\xb0")),
+    "dolby-digital-beside-plus": audio(box("ec-3", bytes(28))),
+    "he-aac-is-low": both(
+        audio(aac_entry(b"\x2b\x92\x08\x00"), ["stereo-en"]),
+        put("stereo-en/1.m4s", segment(1, [FakeFragment(0, [FakeSample(bytes(900), 1024, sync=True)] * 281)])),
+    ),
+    "multichannel-aac-offered": audio(
+        box("fLaC", bytes(16), b"\0\6", bytes(6), b"\xbb\x80\0\0"), ["surround-en", "surround-de"]
+    ),
+    "audio-is-separate": swap(MASTER, 'AUDIO="stereo",', "", 1),
+    "several-bit-rates": swap(MASTER, "540p/list.m3u8", "360p/list.m3u8"),
+    "two-at-the-top": swap(MASTER, "RESOLUTION=960x540,F", "RESOLUTION=1920x1080,F"),
+    "default-near-two-megabits": both(
+        swap(MASTER, "AVERAGE-BANDWIDTH=", "AVERAGE-BANDWIDTH=9000000,X="),
+        swap(MASTER, "AVERAGE-BANDWIDTH=9000000,X=", "AVERAGE-BANDWIDTH=100000,X=", 1),
+        append(MASTER, _FIRST + "2000000,AVERAGE-BANDWIDTH=2000000\n540p/list.m3u8"),
+    ),
+    "same-aspect-ratio": swap(MASTER, "RESOLUTION=640x360,F", "RESOLUTION=640x480,F"),
+    "sdr-offered": swap(MASTER, "VIDEO-RANGE=SDR", "VIDEO-RANGE=HLG"),
+    "h264-offered": video(visual_entry(SMALL, "hvc1", hvcc())),
+    "score-on-all-or-none": swap(MASTER, _FIRST, "#EXT-X-STREAM-INF:SCORE=1.0,BANDWIDTH=", 1),
+    "independent-segments-declared": line(MASTER, "#EXT-X-INDEPENDENT-SEGMENTS", None),
+    "independent-segments-somewhere": line(MASTER, "#EXT-X-INDEPENDENT-SEGMENTS", None),
+}
+MEDIA_TABLE: dict[str, Mutation] = {
+    "video-codec-allowed": video(visual_entry(SMALL, "vp09", box("vpcC", bytes(12)))),
+    "h264-within-high-52": video(visual_entry(SMALL, configuration=avcc(profile=0xF4))),
+    "h264-for-all": video(visual_entry(SMALL, configuration=avcc(level=51))),
+    "hevc-within-main10-51": video(visual_entry(SMALL, "hvc1", hvcc(level=156))),
+    "hevc-for-all": video(visual_entry(SMALL, "hvc1", hvcc(level=120, high=True))),
+    "av1-within-62": video(visual_entry(SMALL, "av01", av1c(level=20))),
+    "parameter-sets-in-entry": video(visual_entry(SMALL, "avc3")),
+    "at-most-60-frames": put("360p/init.mp4", init("vide", 4 * GRID.timescale, visual_entry(SMALL))),
+    "keyframes-each-two-seconds": put(
+        "360p/2.m4s",
+        segment(
+            7,
+            [
+                replace(f, samples=[replace(s, sync=s.sync and n == 0) for s in f.samples])
+                for n, f in enumerate(video_fragments(SPANS[1]))
+            ],
+        ),
+    ),
+    "segments-start-with-idr": samples(lambda s: replace(s, content=nal(SLICE, 20))),
+    "decode-times-run-on": put(
+        "360p/2.m4s", segment(7, [replace(f, decode_time=f.decode_time + 1) for f in video_fragments(SPANS[1])])
+    ),
+    "fmp4-has-map": line(MEDIA, "#EXT-X-MAP", None),
+    "extinf-is-true": swap(MEDIA, "#EXTINF:6.000000", "#EXTINF:5.900000", 1),
+    "same-target-everywhere": line(MEDIA, "#EXT-X-TARGETDURATION", "#EXT-X-TARGETDURATION:7"),
+    "same-duration-everywhere": swap(SOUND, "#EXTINF:3.008000,\n3.m4s\n", ""),
+    "same-start-everywhere": audio(aac_entry(), ["stereo-en"], edits=[(0, 48000)]),
+    "same-discontinuities": swap(MEDIA, "2.m4s", "#EXT-X-DISCONTINUITY\n2.m4s"),
+    "same-borders": swap(SOUND, "#EXTINF:5.994667", "#EXTINF:5.500000"),
+    "one-audio-in-a-segment": audio(aac_entry(), ["stereo-en"], tracks=2),
+    "switching-needs-no-new-clock": video(rungs=["360p"], edits=[(0, 0)]),
+}
+TRICK_TABLE: dict[str, Mutation] = {
+    "iframes-offered": line(MASTER, "#EXT-X-I-FRAME-STREAM-INF", None),
+    "iframe-uri-given": swap(MASTER, ',URI="360p/iframes.m3u8"', ""),
+    "iframe-codecs-given": swap(MASTER, 'CODECS="avc1.64001f",', ""),
+    "iframe-resolution-given": swap(MASTER, "RESOLUTION=640x360,U", "U"),
+    "iframe-attributes-are-true": swap(MASTER, "RESOLUTION=640x360,U", "RESOLUTION=320x180,U"),
+    "iframe-playlists-say-so": line(TRICK, "#EXT-X-I-FRAMES-ONLY", None),
+    "iframe-ranges-hold-a-picture": samples(lambda s: replace(s, sync=False)),
+    "iframe-bandwidth-is-peak": swap(
+        MASTER, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=", "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9"
+    ),
+    "iframes-span-the-content": swap(TRICK, "#EXTINF:1.0,", "#EXTINF:2.0,"),
+    "iframes-are-dense": both(*(swap(f"{r}/iframes.m3u8", "#EXTINF:1.0,", "#EXTINF:2.0,") for r in RUNGS)),
+    "several-iframe-rates": swap(MASTER, "#EXT-X-I-FRAME-STREAM-INF", "#EXT-X-OTHER", 1),
+    "h264-iframes-offered": swap(MASTER, 'CODECS="avc1.64001f",', 'CODECS="hvc1.2.4.L93.B0",'),
+    "sdr-iframes-offered": swap(MASTER, 'CODECS="avc1.64001f",', 'CODECS="avc1.64001f",VIDEO-RANGE=PQ,'),
+    "iframe-range-given": _HDR,
+    "subtitles-are-text": put("text/2.vtt", b"WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n1 --> 2\nHello\n"),
+    "subtitles-are-mapped": put("text/2.vtt", b"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nHello\n"),
+    "subtitles-span-the-content": swap("text/list.m3u8", "#EXTINF:3.000000,\n3.vtt\n", ""),
+    "subtitle-codec-declared": both(
+        swap("text/list.m3u8", "#EXT-X-TARGETDURATION:6", '#EXT-X-TARGETDURATION:6\n#EXT-X-MAP:URI="init.mp4"'),
+        put("text/init.mp4", init("text", 1000, box("wvtt", bytes(8), box("vttC", b"WEBVTT")))),
+    ),
+}
+CMAF: dict[str, Mutation] = {
+    "init-has-cmaf-brand": video(brands=["iso6"]),
+    "init-has-one-track": video(tracks=2),
+    "init-is-fragmented": video(mvex=False),
+    "init-has-configuration": video(visual_entry(SMALL, configuration=b"")),
+    "handler-fits": put("stereo-en/init.mp4", video_init(SMALL)),
+    "timescale-is-positive": put("360p/init.mp4", init("vide", 0, visual_entry(SMALL))),
+    "video-has-shape-and-colour": video(visual_entry(SMALL).replace(b"colr", b"free")),
+    "edit-list-only-skips": video(edits=[(1000, -1), (0, 0)]),
+    "cmf2-has-no-edit-list": video(brands=["iso6", "cmf2"]),
+    "cmfc-offsets-are-positive": samples(lambda s: replace(s, composition_offset=-s.duration)),
+    "fragment-has-one-traf": moof(lambda data: box("moof", data[8:], box("traf"))),
+    "fragment-has-one-trun": moof(within("traf", lambda data: data + full("trun", 0, 0, bytes(4)))),
+    "fragment-has-tfdt": moof(renamed("tfdt", "free")),
+    "fragment-is-of-its-track": moof(at("tfhd", 4, b"\0\0\0\2")),
+    "fragment-offsets-are-relative": moof(at("tfhd", 0, bytes(4))),
+    "samples-in-own-mdat": moof(at("trun", 8, struct.pack(">i", 0))),
+    "fragments-run-on": fragments(lambda f: replace(f, decode_time=f.decode_time + 1)),
+    "fragments-start-with-sync": samples(lambda s: replace(s, sync=False)),
+    "fragments-have-samples": fragments(lambda f: replace(f, samples=[])),
+    "sequence-numbers-rise": moof(at("mfhd", 4, b"\0\0\0\1")),
+    "no-mixed-encryption": moof(within("traf", lambda data: data + full("senc", 0, 0, bytes(4)))),
+    "segment-has-brand": put(
+        "360p/1.m4s", boxes.type_box("styp", "msdh") + segment(1, video_fragments(SPANS[0]))[len(STYP) :]
+    ),
+    "segment-index-is-true": put("360p/1.m4s", sidx(GRID.timescale, 7) + segment(1, video_fragments(SPANS[0]))),
+    "switching-set-is-aligned": put("360p/1.m4s", segment(1, video_fragments(SPANS[0])[:-1])),
+    "switching-set-has-one-timescale": put("360p/init.mp4", init("vide", 2 * GRID.timescale, visual_entry(SMALL))),
+}
+DASH: dict[str, Mutation] = {
+    "mpd-namespace": swap(MPD, "urn:mpeg:dash:schema:mpd:2011", "urn:mpeg:dash:schema:mpd:2012"),
+    "mpd-names-profiles": swap(MPD, 'profiles="urn:mpeg:dash:profile:cmaf:2019"', ""),
+    "mpd-is-static": swap(MPD, 'type="static"', 'type="dynamic"'),
+    "mpd-buffer-time": swap(MPD, 'minBufferTime="PT6.1S"', ""),
+    "mpd-duration": swap(MPD, 'mediaPresentationDuration="PT15S"', ""),
+    "mpd-durations-are-plain": swap(MPD, 'maxSegmentDuration="PT6.1S"', 'maxSegmentDuration="P0Y0M0DT6.1S"'),
+    "first-period-starts-at-zero": swap(MPD, 'start="PT0S"', 'start="PT1S"'),
+    "periods-join": both(
+        swap(MPD, 'start="PT0S"', 'start="PT0S" duration="PT14S"'), swap(MPD, "</MPD>", '<Period start="PT16S"/></MPD>')
+    ),
+    "periods-have-sets": swap(MPD, "</Period>", '<AdaptationSet contentType="text"/></Period>'),
+    "one-addressing-in-a-set": swap(
+        MPD,
+        "</Representation></AdaptationSet>",
+        '</Representation><Representation id="x" bandwidth="9"><SegmentBase/></Representation></AdaptationSet>',
+        1,
+    ),
+    "addressing-is-sound": swap(MPD, '<S t="0" d="', '<S t="0" d="x', 1),
+    "template-is-complete": swap(MPD, "/$Number$.m4s", "/1.m4s", 1),
+    "template-is-restricted": swap(MPD, '<S t="0" d="', '<S n="1" t="0" d="', 1),
+    "timeline-has-no-gaps": swap(MPD, '<S t="0" d="150000"/><S d="', '<S t="0" d="150000"/><S t="160000" d="', 1),
+    "period-is-covered": swap(MPD, 'mediaPresentationDuration="PT15S"', 'mediaPresentationDuration="PT16S"'),
+    "times-fit-a-double": swap(MPD, '<S t="0"', '<S t="9007199254740992"', 1),
+    "representation-ids": swap(MPD, 'Representation id="540p"', 'Representation id="360p"'),
+    "set-ids-unique": swap(MPD, 'AdaptationSet id="1"', 'AdaptationSet id="2"'),
+    "representation-bandwidth": swap(MPD, 'bandwidth="', 'bandwith="', 1),
+    "representation-mime": swap(MPD, 'mimeType="audio/mp4"', "", 1),
+    "representation-codecs": swap(MPD, 'codecs="mp4a.40.2"', "", 1),
+    "video-attributes": swap(MPD, 'frameRate="25"', "", 1),
+    "audio-attributes": swap(MPD, 'audioSamplingRate="48000"', "", 1),
+    "audio-has-language": swap(MPD, 'lang="de"', "", 1),
+    "sets-are-aligned": swap(MPD, 'segmentAlignment="true"', "", 1),
+    "sets-start-with-sap": swap(MPD, 'startWithSAP="1"', 'startWithSAP="3"', 1),
+    "roles-are-known": swap(MPD, 'value="main"', 'value="mian"', 1),
+    "mpd-codecs-are-true": swap(MPD, "avc1.64001f", "avc1.640028"),
+    "mpd-size-is-true": swap(MPD, 'height="360"', 'height="362"', 1),
+    "mpd-frame-rate-is-true": swap(MPD, 'frameRate="25"', 'frameRate="30"', 1),
+    "mpd-shape-is-true": swap(MPD, 'sar="1:1"', 'sar="4:3"', 1),
+    "mpd-sampling-rate-is-true": swap(MPD, '"48000">', '"44100">', 1),
+    "mpd-channels-are-true": swap(MPD, '2011" value="2"', '2011" value="6"', 1),
+    "mpd-media-is-true": swap(
+        MPD, 'contentType="audio" mimeType="audio/mp4"', 'contentType="video" mimeType="audio/mp4"', 1
+    ),
+    "mpd-language-is-true": both(
+        swap(MPD, 'lang="en"', 'lang="fra"', 1), put("stereo-en/init.mp4", audio_init(2, b"\x11\x90", language="eng"))
+    ),
+    "mpd-times-are-true": put(
+        "stereo-en/2.m4s", segment(2, [FakeFragment(1024, [FakeSample(bytes(10), 1024, sync=True)] * 282)])
+    ),
+    "mpd-durations-are-true": put(
+        "stereo-en/2.m4s", segment(2, [FakeFragment(281 * 1024, [FakeSample(bytes(10), 1024, sync=True)] * 280)])
+    ),
+    "max-segment-duration-holds": swap(MPD, 'maxSegmentDuration="PT6.1S"', 'maxSegmentDuration="PT5S"'),
+    "bandwidth-and-buffer-suffice": swap(MPD, 'bandwidth="', 'bandwidth="1" x="'),
+    "index-is-given": swap(
+        MPD,
+        "</Period>",
+        '<AdaptationSet contentType="audio"><Representation id="x" bandwidth="9"><SegmentBase/></Representation>'
+        "</AdaptationSet></Period>",
+    ),
+    "trick-mode-has-main": swap(MPD, 'trickmode" value="0"', 'trickmode" value="77"'),
+    "thumbnails-are-tiles": swap(MPD, 'value="2x2"', 'value="3x3"'),
+}
+MUTATIONS: dict[str, Mutation] = (
+    FILES | PLAYLISTS | VARIANTS | GROUPS_TABLE | OFFER | MEDIA_TABLE | TRICK_TABLE | CMAF | DASH
+)
