@@ -23,6 +23,7 @@ from master.prepare import probe
 from raven.config import ffmpeg_path, load_settings
 from raven.media.encoders import encoder_arguments
 from raven.media.ladder import choose_renditions
+from raven.media.sound import renditions_of
 from raven.model import SourceFacts
 from raven.process import StopSignal
 from raven.profile import Profile, load_profiles
@@ -44,18 +45,19 @@ def plain_command(ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile)
     grid = profile.cutting.grid(video.rate)
     for i, rendition in enumerate(rungs):
         command += ["-map", f"[o{i}]", *encoder_arguments(rendition, grid), f"{rendition.name}.mp4"]
-    for i, _ in enumerate(facts.audio):
-        command += [
-            "-map",
-            f"0:a:{i}",
-            "-c:a",
-            "aac",
-            "-b:a",
-            f"{profile.audio.bitrate}k",
-            "-ac",
-            "2",
-            f"audio-{i}.mp4",
-        ]
+    for i, track in enumerate(facts.audio):
+        for name, audio in renditions_of(profile.audio, track).items():
+            command += [
+                "-map",
+                f"0:a:{i}",
+                "-c:a",
+                audio.codec,
+                "-b:a",
+                f"{audio.bitrate}k",
+                "-ac",
+                str(audio.channels),
+            ]
+            command.append(f"audio-{name}.mp4")
     return [*command, "-map", "[thumbs]", "-q:v", "4", "%06d.jpg"]
 
 

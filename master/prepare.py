@@ -48,7 +48,7 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             path=path,
             folder=folder,
             cutting=profile.cutting,
-            sample_rate=profile.audio.sample_rate,
+            sample_rate=profile.sample_rate,
             with_video=bool(profile.video),
         )
         state: PrepareResult | None = None

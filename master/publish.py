@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
 
@@ -29,6 +30,7 @@ from raven.media.presentation import (
     timed,
     video_track,
 )
+from raven.media.sound import renditions_of
 from raven.media.sprites import Sheets, thumbnail_track
 from raven.messages import PublishJob
 from raven.model import AudioFacts, PublishResult
@@ -67,13 +69,15 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
         grid = job.profile.cutting.grid(rate)
         for r in job.renditions:
             init = storage.get(f"{prefix}{names.video_path(r.name)}/{names.INIT}")
-            video.append(video_track(r.name, job.video[r.name], grid, job.frames, (r.width, r.height), init))
+            video.append(video_track(r, job.video[r.name], grid, job.frames, init))
         iframes = _iframes(job, storage, grid)
-    duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.audio.sample_rate)
+    duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.sample_rate)
     default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
     labels = unique_labels(facts.audio, "Audio")
-    audio = tuple(_audio(job, storage, t, labels[t.name], t.name == default) for t in facts.audio)
-    return Presentation(duration, rate, tuple(video), audio, iframes, text_tracks(job, duration))
+    audio = [track for t in facts.audio for track in _audio(job, storage, t, labels[t.name], t.name == default)]
+    order = [rendition.name for rendition in job.profile.audio]
+    audio.sort(key=lambda track: order.index(track.group))
+    return Presentation(duration, rate, tuple(video), tuple(audio), iframes, text_tracks(job, duration))
 
 
 def _iframes(job: PublishJob, storage: Storage, grid: Grid) -> IframeTrack | None:
@@ -84,22 +88,25 @@ def _iframes(job: PublishJob, storage: Storage, grid: Grid) -> IframeTrack | Non
     return iframe_track(job.iframes, order, grid, job.frames, init)
 
 
-def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, default: bool) -> AudioTrack:
-    rendition = job.profile.audio
-    grid = AudioGrid(rendition.sample_rate, job.samples)
-    check_audio(job.audio[facts.name], grid, f"audio {facts.name}")
-    init = storage.get(f"{names.out_prefix(job.task)}{names.audio_path(facts.name)}/{names.INIT}")
-    return AudioTrack(
-        name=facts.name,
-        codec=codec_string(init),
-        timescale=rendition.sample_rate,
-        segments=timed(job.audio[facts.name], 1, rendition.sample_rate),
-        language=standardize_tag(facts.language),
-        label=label,
-        channels=rendition.channels,
-        sample_rate=rendition.sample_rate,
-        default=default,
-    )
+def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, default: bool) -> Iterator[AudioTrack]:
+    """A track of the source in all its renditions."""
+    grid = AudioGrid(job.profile.sample_rate, job.samples)
+    for name, rendition in renditions_of(job.profile.audio, facts).items():
+        check_audio(job.audio[name], grid, f"audio {name}")
+        init = storage.get(f"{names.out_prefix(job.task)}{names.audio_path(name)}/{names.INIT}")
+        yield AudioTrack(
+            name=name,
+            codec=codec_string(init),
+            timescale=grid.sample_rate,
+            segments=timed(job.audio[name], 1, grid.sample_rate),
+            source=facts.name,
+            group=rendition.name,
+            language=standardize_tag(facts.language),
+            label=label,
+            channels=rendition.channels,
+            sample_rate=grid.sample_rate,
+            default=default,
+        )
 
 
 def manifests(presentation: Presentation) -> dict[str, str]:

@@ -131,7 +131,8 @@ def profiles(settings: Settings) -> None:
         for ladder in profile.video:
             rungs = ", ".join(f"{r.name} ({r.width}x{r.height})" for r in ladder.rungs)
             parts.append(f"{ladder.codec} {ladder.preset}: {rungs}")
-        click.echo(f"{name}: {'; '.join([*parts, profile.audio.codec])}")
+        parts += [f"{a.codec} {a.bitrate} kbit/s, {a.channels} channels" for a in profile.audio]
+        click.echo(f"{name}: {'; '.join(parts)}")
 
 
 @main.command()

@@ -76,6 +76,8 @@ class AudioFacts(Value):
     name: Name
     codec: str
     channels: int
+    layout: Annotated[str, Field(pattern=r"^[A-Za-z0-9+.() ]{0,64}$")] = ""
+    """Channel layout by libavutil's name, such as `5.1(side)`; not all that travels in NUT carries it."""
     sample_rate: int
     language: str = "und"
     title: str = ""
@@ -146,12 +148,16 @@ class Rendition(Value):
     threads: int
     encoder_profile: Word
     pixel_format: Literal["yuv420p", "yuv420p10le"] = "yuv420p"
+    audio: Name | None = None
+    """The one group of sound that HLS offers with it; None for all that no other rendition has for itself."""
     options: dict[str, str] = {}
 
 
 class AudioRendition(Value):
-    """How a track is encoded."""
+    """One way in which tracks are encoded: a group of the outputs."""
 
+    name: Name = "audio"
+    """Of the group. The folder of a track is its own name, in all groups but the first with this one behind it."""
     codec: Literal["aac"]
     bitrate: int = Field(ge=8, le=1024)
     """kbit/s."""
@@ -209,9 +215,9 @@ class EncodeResult(Value):
 
 
 class AudioResult(Value):
-    """A track is stored."""
+    """A track is stored in each of its renditions."""
 
-    track: TrackSegments
+    renditions: dict[str, TrackSegments]
     bytes: int
 
 

@@ -50,6 +50,8 @@ class Rung(_Table):
     maxrate: int | None = Field(default=None, ge=50)
     """Cap in kbit/s over `bufsize`: capped CRF, since chunks with ABR drift at the seams."""
     bufsize: int | None = Field(default=None, ge=50)
+    audio: Name | None = None
+    """The only group of sound that is offered with it in HLS, so that narrow lines get a narrow whole (Apple 9.21)."""
     top_only: bool = False
     """Made only where no rung of a larger size is: the second variant at the top resolution (Apple 9.10)."""
 
@@ -103,17 +105,26 @@ class Download(_Table):
 
 
 class Profile(_Table):
-    """One profile file. `[video]` is a single ladder, `[[video]]` one of several, none makes sound alone."""
+    """One profile file.
+
+    `[video]` is a single ladder, `[[video]]` one of several, none makes sound alone. `[audio]` is what is made of every
+    track; of several `[[audio]]` the first is, and those of more than two channels of sources that have them.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     cutting: Cutting = Cutting()
     video: tuple[Ladder, ...] = ()
-    audio: AudioRendition
+    audio: tuple[AudioRendition, ...]
     thumbs: Thumbs | None = Thumbs()
     iframes: Iframes | None = Iframes()
     download: Download | None = None
 
-    @field_validator("video", mode="before")
+    @property
+    def sample_rate(self) -> int:
+        """Of all sound, Hz."""
+        return self.audio[0].sample_rate
+
+    @field_validator("video", "audio", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, dict) else value
@@ -134,6 +145,28 @@ class Profile(_Table):
         unknown = [name for name in (self.download.rungs if self.download else ()) if name not in names]
         if unknown:
             raise ValueError(f"download: there is no rung {', '.join(unknown)}")
+        return self
+
+    @field_validator("audio")
+    @classmethod
+    def _one_grid(cls, audio: tuple[AudioRendition, ...]) -> tuple[AudioRendition, ...]:
+        """Groups are cut side by side, and told apart by their names."""
+        if not audio:
+            raise ValueError("there is no rendition of audio")
+        if len({rendition.name for rendition in audio}) < len(audio):
+            raise ValueError("two renditions of audio have one name")
+        if len({rendition.sample_rate for rendition in audio}) > 1:
+            raise ValueError("sample_rate is the same in all renditions of audio")
+        if audio[0].channels > 2:
+            raise ValueError("the first rendition of audio is mono or stereo, for every player (Apple 2.3)")
+        return audio
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Profile:
+        known = {rendition.name for rendition in self.audio}
+        asked = {rung.audio for ladder in self.video for rung in ladder.rungs if rung.audio}
+        if asked - known:
+            raise ValueError(f"video: no rendition of audio is named {', '.join(sorted(asked - known))}")
         return self
 
 

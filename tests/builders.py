@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from raven.media import boxes
-from raven.media.command import AUDIO_OFFSET
 from raven.media.grid import AudioGrid, Grid, Span
 from raven.media.ladder import choose_renditions, thumbs_in
 from raven.media.presentation import AudioTrack, Presentation, TextTrack, TimedSegment, VideoTrack
+from raven.media.sound import AUDIO_OFFSET
 from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
 from raven.model import (
     AudioFacts,
@@ -68,13 +68,21 @@ def video_facts(
 
 
 def audio_facts(
-    *, stream: int = 1, name: str = "eng-1", language: str = "eng", title: str = "", default: bool = True
+    *,
+    stream: int = 1,
+    name: str = "eng-1",
+    language: str = "eng",
+    title: str = "",
+    default: bool = True,
+    channels: int = 2,
+    layout: str = "stereo",
 ) -> AudioFacts:
     return AudioFacts(
         stream=stream,
         name=name,
         codec="aac",
-        channels=2,
+        channels=channels,
+        layout=layout,
         sample_rate=48000,
         language=language,
         title=title,
@@ -135,15 +143,20 @@ def profile(
     rungs: tuple[Rung, ...] | None = None,
     cuts: Cutting | None = None,
     thumbs: Thumbs | None = _THUMBS,
+    audio: tuple[AudioRendition, ...] | None = None,
 ) -> Profile:
     """Two rungs, tiny chunks, a thumbnail each second."""
     return Profile(
         name="default",
         cutting=cuts or cutting(),
         video=(Ladder(encoder_profile="high", rungs=rungs or (rung("360p", 640, 360, maxrate=1000), rung())),),
-        audio=AudioRendition(codec="aac", bitrate=128, channels=2, sample_rate=48000),
+        audio=audio or (audio_rendition(),),
         thumbs=thumbs,
     )
+
+
+def audio_rendition(name: str = "audio", *, bitrate: int = 128, channels: int = 2) -> AudioRendition:
+    return AudioRendition(name=name, codec="aac", bitrate=bitrate, channels=channels, sample_rate=48000)
 
 
 def rendition(
@@ -277,12 +290,14 @@ def encode_result(
     return EncodeResult(renditions=tracks, frames=span.frames, thumbs=0, bytes=bytes)
 
 
-def audio_result(samples: int = 480_000, segment_seconds: Fraction = Fraction(4, 5)) -> AudioResult:
+def audio_result(
+    samples: int = 480_000, segment_seconds: Fraction = Fraction(4, 5), *, name: str = "eng-1"
+) -> AudioResult:
     """The result of a worker that has encoded a whole track."""
     grid = AudioGrid(48000, samples)
     lengths = [packets * grid.packet for packets in grid.segments(segment_seconds)]
     track = track_segments(lengths, per_unit_bytes=1)
-    return AudioResult(track=track, bytes=sum(s.bytes for s in track.segments))
+    return AudioResult(renditions={name: track}, bytes=sum(s.bytes for s in track.segments))
 
 
 def text_result(segments: int = 2) -> TextResult:
@@ -353,7 +368,7 @@ def publish_job() -> PublishJob:
         samples=480_000,
         renditions=choose_renditions(chosen.video, video_facts()),
         video={name: tuple(video_segments(grid, span) for span in spans) for name in ("360p", "720p")},
-        audio={"eng-1": audio_result().track},
+        audio=audio_result().renditions,
         text={},
         thumbs=sum(len(thumbs_in(grid, chosen.thumbs, span)) for span in spans),
         seconds={"encode": 12.5},
@@ -376,6 +391,7 @@ def video_track(
     sizes: Sequence[int] = (1_500_000, 750_000, 300_000),
     timescale: int = 25_000,
     frame_ticks: int = 1000,
+    audio: str | None = None,
 ) -> VideoTrack:
     """15 s at 25 frames/s: two segments of 6 s and one of 3 s."""
     segments = tuple(
@@ -389,12 +405,16 @@ def video_track(
         segments=segments,
         width=width,
         height=height,
+        audio=audio,
     )
 
 
 def audio_track(
     *,
     name: str = "eng-1",
+    source: str | None = None,
+    group: str = "audio",
+    channels: int = 2,
     label: str = "English",
     language: str = "en",
     default: bool = True,
@@ -409,9 +429,11 @@ def audio_track(
         codec="mp4a.40.2",
         timescale=48000,
         segments=segments,
+        source=source or name,
+        group=group,
         language=language,
         label=label,
-        channels=2,
+        channels=channels,
         sample_rate=48000,
         default=default,
     )

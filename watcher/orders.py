@@ -100,7 +100,7 @@ def audio_samples(state: PrepareResult, profile: Profile) -> int:
     video = state.facts.video
     if video is None:
         return max([*state.samples.values(), 1])
-    return round(Fraction(state.frames) / video.rate * profile.audio.sample_rate)
+    return round(Fraction(state.frames) / video.rate * profile.sample_rate)
 
 
 def segment_seconds(facts: SourceFacts, profile: Profile) -> Fraction:
@@ -125,7 +125,7 @@ def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Pro
 def duration(state: PrepareResult, profile: Profile) -> Fraction:
     """Seconds of film: all frames, or without video all samples."""
     if state.facts.video is None:
-        return Fraction(audio_samples(state, profile), profile.audio.sample_rate)
+        return Fraction(audio_samples(state, profile), profile.sample_rate)
     return Fraction(state.frames) / state.facts.video.rate
 
 
@@ -145,11 +145,8 @@ def publish_order(
     """The publish message, from the results of all jobs of the task."""
     done = [r for r in rows if r.result is not None]
     encodes = [EncodeResult.model_validate_json(r.result or "") for r in done if r.kind == "encode"]
-    audio = {
-        state.facts.audio[r.position].name: AudioResult.model_validate_json(r.result or "").track
-        for r in done
-        if r.kind == "audio"
-    }
+    tracks = [AudioResult.model_validate_json(r.result or "").renditions for r in done if r.kind == "audio"]
+    audio = {name: segments for renditions in tracks for name, segments in renditions.items()}
     text = {
         state.facts.text[r.position].name: TextResult.model_validate_json(r.result or "")
         for r in done

@@ -179,7 +179,7 @@ class Watcher:
             return self._store.fail(row.id, ending.message or "failed")
         profile = task_profile(row, self._profiles)
         video = state.facts.video
-        rate = profile.audio.sample_rate
+        rate = profile.sample_rate
         duration = float(state.frames / video.rate) if video else audio_samples(state, profile) / rate
         log.info("task done", task=row.id, url=ending.published.url, bytes=ending.published.bytes)
         metadata = _metadata(state.facts, ending.published.downloads)

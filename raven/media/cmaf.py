@@ -15,8 +15,8 @@ from fractions import Fraction
 from raven.errors import OutputWrong
 from raven.media import boxes, codecs
 from raven.media.boxes import BoxError, Fragment, Sample
-from raven.media.command import AUDIO_OFFSET
 from raven.media.grid import AudioGrid, Grid, Span
+from raven.media.sound import AUDIO_OFFSET
 
 STYP = boxes.type_box("styp", "cmfs", "msdh")  # ISO/IEC 23000-19 7.3.3.1, ISO/IEC 23009-1 6.3.4.2
 BRANDS = ("iso6", "cmfc", "mp41")  # ISO/IEC 23000-19 7.2: cmfc, no negative composition offsets

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raven.media.encoders import encoder_arguments
-from raven.media.filters import SHIFT, colour_filters, grid_filters, picture_filters
+from raven.media.filters import colour_filters, grid_filters, picture_filters
 from raven.media.grid import Grid, Span
 from raven.media.iframes import IframeOrder, frames_in, select_filter
-from raven.model import AudioRendition, Rendition, VideoFacts
+from raven.model import Rendition, VideoFacts
 
 COMMON = [  # of every run of ffmpeg
     "-hide_banner",  # the build is in the report, not in every log
@@ -20,7 +20,7 @@ COMMON = [  # of every run of ffmpeg
     "-y",  # a repeated attempt may find the files of the one before
 ]  # fmt: skip
 
-_INPUT = [
+INPUT = [
     "-protocol_whitelist", "file,pipe",  # chunk objects are untrusted: no network, no other protocol
     "-copyts",  # the times in the chunk are the grid's; do not rebase them
     "-f", "nut",  # what the master wrote; never guessed from untrusted bytes
@@ -31,17 +31,13 @@ _PICTURES = [
     "-reinit_filter", "0",  # a change of size in mid-stream must not restart the frame count; scale follows it
 ]  # fmt: skip
 
-_MP4 = [
+MP4 = [
     "-avoid_negative_ts", "disabled",  # times are right as they are; never shift
     "-write_btrt", "0",  # its bit rates come from the chunk, so init segments would differ between chunks
     "-map_metadata", "-1",  # nothing of the source's tags in the init segment
     "-fflags", "+bitexact",  # no version of libavformat in the init segment
     "-f", "mp4",
 ]  # fmt: skip
-
-
-AUDIO_OFFSET = 1
-"""Seconds that an encoded track is late in the encoder's file; the cut into segments takes them off."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ def _video_output(rendition: Rendition, order: ChunkOrder, frames: int) -> list[
         # times then start at the chunk's own time, composition offsets are the B-frame delay and more, never negative
         "-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
         "-fragment_index", str(order.span.first // grid.gop + 1),  # sequence numbers go on from chunk to chunk
-        *_MP4,
+        *MP4,
     ]  # fmt: skip
 
 
@@ -111,7 +107,7 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
 
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
     """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
-    command = [ffmpeg, *COMMON, *_PICTURES, *_INPUT, "-i", source, "-filter_complex", encode_graph(order)]
+    command = [ffmpeg, *COMMON, *_PICTURES, *INPUT, "-i", source, "-filter_complex", encode_graph(order)]
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
         command += [
@@ -126,34 +122,6 @@ def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> 
     if order.thumbs:
         command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder.replace('%', '%%')}/%06d.jpg"]
     return command
-
-
-def audio_command(ffmpeg: str, source: str, target: str, rendition: AudioRendition, samples: int) -> list[str]:
-    """One ffmpeg for one whole track: exactly `samples` samples from the origin, into fragments of about a second."""
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[rendition.channels]
-    chain = ",".join(
-        [
-            f"asetpts=PTS-round({SHIFT}/TB)",  # takes the constant of the objects off
-            # onto absolute time: holes become silence, overlaps are dropped, the start is cut or padded to the origin
-            f"aresample={rendition.sample_rate}:async=1:min_hard_comp=0.02:first_pts=0",
-            f"aformat=sample_fmts=fltp:channel_layouts={layout}",
-            f"apad=whole_len={samples}",  # silence to the end of the video
-            f"atrim=end_sample={samples}",  # and not a sample more
-        ]
-    )
-    return [
-        ffmpeg, *COMMON, *_INPUT, "-i", source,
-        "-map", "0:a:0",
-        "-af", chain,
-        "-c:a", rendition.codec,
-        "-b:a", f"{rendition.bitrate}k",
-        "-threads:a", "1",  # same bytes everywhere
-        "-output_ts_offset", str(AUDIO_OFFSET),  # the priming packet is before the origin: no time below zero
-        "-use_editlist", "0",  # with one, times would be shifted by the priming
-        "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer",
-        "-frag_duration", "1000000",  # about a second in memory; packets are put into segments afterwards
-        *_MP4, target,
-    ]  # fmt: skip
 
 
 def test_picture_command(ffmpeg: str, target: str, seconds: int) -> list[str]:

@@ -83,35 +83,38 @@ def _rate(rate: Fraction) -> str:
     return str(rate.numerator) if rate.denominator == 1 else f"{rate.numerator}/{rate.denominator}"
 
 
-def _audio(period: ET.Element, track: AudioTrack) -> None:
+def _audio(period: ET.Element, tracks: Sequence[AudioTrack]) -> None:
+    """The adaptation set of one track with one number of channels: players switch within it."""
+    one = tracks[0]
     group = ET.SubElement(
         period,
         "AdaptationSet",
         id=_next_id(period),
         contentType="audio",
         mimeType="audio/mp4",
-        lang=track.language,
+        lang=one.language,
         segmentAlignment="true",
         startWithSAP="1",
     )
-    role = "main" if track.default else "alternate"
-    ET.SubElement(group, "Label").text = printable(track.label)  # before Role, says the schema
+    role = "main" if one.default else "alternate"
+    ET.SubElement(group, "Label").text = printable(one.label)  # before Role, says the schema
     ET.SubElement(group, "Role", schemeIdUri="urn:mpeg:dash:role:2011", value=role)
-    _template(group, track, names.audio_path("$RepresentationID$"))
-    representation = ET.SubElement(
-        group,
-        "Representation",
-        id=track.name,
-        bandwidth=str(track.peak_bandwidth),
-        codecs=track.codec,
-        audioSamplingRate=str(track.sample_rate),
-    )
-    ET.SubElement(
-        representation,
-        "AudioChannelConfiguration",
-        schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011",
-        value=str(track.channels),
-    )
+    _template(group, one, names.audio_path("$RepresentationID$"))  # all are cut at the same packets
+    for track in sorted(tracks, key=lambda t: t.average_bandwidth):
+        representation = ET.SubElement(
+            group,
+            "Representation",
+            id=track.name,
+            bandwidth=str(track.peak_bandwidth),
+            codecs=track.codec,
+            audioSamplingRate=str(track.sample_rate),
+        )
+        ET.SubElement(
+            representation,
+            "AudioChannelConfiguration",
+            schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011",
+            value=str(track.channels),
+        )
 
 
 def _trick_mode(period: ET.Element, track: IframeTrack, rate: Fraction) -> None:
@@ -201,8 +204,8 @@ def mpd(presentation: Presentation) -> str:
     period = ET.SubElement(root, "Period", id="0", start="PT0S")
     for family in dict.fromkeys(track.family for track in presentation.video):
         _video(period, [track for track in presentation.video if track.family == family], presentation)
-    for track in presentation.audio:
-        _audio(period, track)
+    for kind in dict.fromkeys((track.source, track.channels) for track in presentation.audio):
+        _audio(period, [track for track in presentation.audio if (track.source, track.channels) == kind])
     for text in presentation.text:
         _text(period, text)
     if presentation.iframes and presentation.rate:

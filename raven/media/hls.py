@@ -8,10 +8,19 @@ from fractions import Fraction
 
 from raven import names
 from raven.media.grid import round_nearest
-from raven.media.presentation import AudioTrack, IframeTrack, Presentation, TextTrack, VideoTrack, printable
+from raven.media.presentation import (
+    AudioTrack,
+    IframeTrack,
+    Presentation,
+    TextTrack,
+    Track,
+    VideoTrack,
+    groups,
+    groups_of,
+    printable,
+)
 
 VERSION = 7  # RFC 8216 7: EXT-X-MAP needs 6; 7 is what CMAF players are tested with
-AUDIO_GROUP = "audio"
 TEXT_GROUP = "subtitles"
 TRANSCRIBES = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 """CHARACTERISTICS of subtitles for the deaf and hard of hearing (Apple 4.5)."""
@@ -92,12 +101,12 @@ def _quoted(text: str) -> str:
     return '"' + printable(text.replace('"', "'")) + '"'
 
 
-def _media(track: AudioTrack) -> str:
+def _media(group: str, track: AudioTrack) -> str:
     return "#EXT-X-MEDIA:" + str(
         _Attributes(
             (
                 ("TYPE", "AUDIO"),
-                ("GROUP-ID", _quoted(AUDIO_GROUP)),
+                ("GROUP-ID", _quoted(group)),
                 ("NAME", _quoted(track.label)),
                 ("LANGUAGE", _quoted(track.language)),
                 ("DEFAULT", "YES" if track.default else "NO"),
@@ -129,14 +138,14 @@ def _subtitles(track: TextTrack) -> str:
 
 
 def _variant(
-    video: VideoTrack | None, audio: Sequence[AudioTrack], text: Sequence[TextTrack], rate: Fraction | None
+    presentation: Presentation, video: VideoTrack | None, group: str | None = None, audio: Sequence[AudioTrack] = ()
 ) -> list[str]:
     """A variant stream. BANDWIDTH is the largest sum of peaks of a playable combination (Apple 9.13)."""
-    codecs = dict.fromkeys([*([video.codec] if video else []), *(track.codec for track in audio)])
-    peak = (video.peak_bandwidth if video else 0) + max((t.peak_bandwidth for t in audio), default=0)
-    average = (video.average_bandwidth if video else 0) + max((t.average_bandwidth for t in audio), default=0)
-    peak += max((t.peak_bandwidth for t in text), default=0)
-    average += max((t.average_bandwidth for t in text), default=0)
+    parts: tuple[Sequence[Track], ...] = ([video] if video else [], audio, presentation.text)
+    peak = sum(max((track.peak_bandwidth for track in part), default=0) for part in parts)
+    average = sum(max((track.average_bandwidth for track in part), default=0) for part in parts)
+    codecs = dict.fromkeys(track.codec for part in parts[:2] for track in part)
+    rate = presentation.rate if video else None
     attributes = _Attributes(
         (
             ("BANDWIDTH", str(peak)),
@@ -144,8 +153,8 @@ def _variant(
             ("CODECS", _quoted(",".join(codecs))),
             ("RESOLUTION", f"{video.width}x{video.height}" if video else None),
             ("FRAME-RATE", f"{float(rate):.3f}" if rate else None),
-            ("AUDIO", _quoted(AUDIO_GROUP) if audio else None),
-            ("SUBTITLES", _quoted(TEXT_GROUP) if text else None),
+            ("AUDIO", _quoted(group) if group else None),
+            ("SUBTITLES", _quoted(TEXT_GROUP) if presentation.text else None),
         )
     )
     path = names.video_path(video.name) if video else names.audio_path(audio[0].name)
@@ -170,16 +179,21 @@ def _iframe_stream(track: IframeTrack) -> str:
 def multivariant(presentation: Presentation) -> str:
     """The multivariant playlist. The first variant, which players start with, is the H.264 one nearest to 2 Mbit/s."""
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    lines += [_media(track) for track in presentation.audio]
+    sound = groups(presentation.audio)
+    lines += [_media(group, track) for group, tracks in sound.items() for track in tracks]
     lines += [_subtitles(track) for track in presentation.text]
     # Apple 1.32: the default variant is about 2000 kbit/s
     first = min(
         presentation.video, key=lambda v: (v.family != "avc1", abs(v.average_bandwidth - 2_000_000)), default=None
     )
     for video in sorted(presentation.video, key=lambda v: v is not first):
-        lines += _variant(video, presentation.audio, presentation.text, presentation.rate)
+        for group in groups_of(video, presentation):
+            lines += _variant(presentation, video, group, sound[group])
+        if not sound:
+            lines += _variant(presentation, video)
     if not presentation.video:
-        lines += _variant(None, presentation.audio, presentation.text, None)
+        for group, tracks in sound.items():
+            lines += _variant(presentation, None, group, tracks)
     if presentation.iframes:
         lines.append(_iframe_stream(presentation.iframes))
     return "\n".join([*lines, ""])

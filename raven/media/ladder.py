@@ -63,6 +63,7 @@ def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts) -> Rendition:
         threads=ladder.threads,
         encoder_profile=ladder.encoder_profile,
         pixel_format="yuv420p" if _bit_depth(ladder, facts) == 8 else "yuv420p10le",
+        audio=rung.audio,
         options=ladder.options,
     )
 

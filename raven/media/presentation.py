@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from raven.errors import OutputWrong
 from raven.media.codecs import codec_string
 from raven.media.grid import AudioGrid, Grid
 from raven.media.sprites import Sheets
-from raven.model import TrackSegments
+from raven.model import Rendition, TrackSegments
 
 
 def printable(text: str) -> str:
@@ -85,6 +85,8 @@ class Track:
 class VideoTrack(Track):
     width: int
     height: int
+    audio: str | None = field(default=None, kw_only=True)
+    """The only group of sound that HLS offers with it; None for all that no other has for itself."""
 
     @property
     def family(self) -> str:
@@ -108,6 +110,10 @@ class IframeTrack(VideoTrack):
 
 @dataclass(frozen=True)
 class AudioTrack(Track):
+    source: str
+    """The track of the source, which is the same in all groups."""
+    group: str
+    """The rendition of the profile; the first one has all tracks."""
     language: str
     """BCP 47."""
     label: str
@@ -147,6 +153,25 @@ class Presentation:
         return (*self.video, *self.audio, *([self.iframes] if self.iframes else []), *self.text)
 
 
+def groups(audio: Sequence[AudioTrack]) -> dict[str, tuple[AudioTrack, ...]]:
+    """The groups of sound, each with every track of the source (RFC 8216 4.3.4.2.1): one that a rendition does not
+    suit stands in its group as it is in the first."""
+    first = {track.source: track for track in audio if track.group == audio[0].group}
+    found: dict[str, dict[str, AudioTrack]] = {}
+    for track in audio:
+        found.setdefault(track.group, dict(first))[track.source] = track
+    return {name: tuple(tracks.values()) for name, tracks in found.items()}
+
+
+def groups_of(video: VideoTrack, presentation: Presentation) -> Sequence[str]:
+    """The groups that are offered with a rendition; none where there is no sound."""
+    known = groups(presentation.audio)
+    if video.audio in known:
+        return [video.audio]
+    taken = {other.audio for other in presentation.video}
+    return [name for name in known if name not in taken] or list(known)
+
+
 def joined(parts: Iterable[TrackSegments], per_unit: int, what: str) -> TrackSegments:
     """One row of the segments of all chunks of a rendition; a unit (frame) lasts `per_unit` ticks.
 
@@ -173,20 +198,21 @@ def timed(track: TrackSegments, unit: int, timescale: int) -> tuple[TimedSegment
 
 
 def video_track(
-    name: str, parts: Sequence[TrackSegments], grid: Grid, frames: int, size: tuple[int, int], init: bytes
+    rendition: Rendition, parts: Sequence[TrackSegments], grid: Grid, frames: int, init: bytes
 ) -> VideoTrack:
     """A rendition, checked: the frames of its segments sum to `frames`. Raises OutputWrong."""
-    row = joined(parts, grid.frame_ticks, name)
+    row = joined(parts, grid.frame_ticks, rendition.name)
     total = sum(s.length for s in row.segments)
     if total != frames:
-        raise OutputWrong(f"{name}: its segments have {total} frames, the source {frames}")
+        raise OutputWrong(f"{rendition.name}: its segments have {total} frames, the source {frames}")
     return VideoTrack(
-        name=name,
+        name=rendition.name,
         codec=codec_string(init),
         timescale=grid.timescale,
         segments=timed(row, grid.frame_ticks, grid.timescale),
-        width=size[0],
-        height=size[1],
+        width=rendition.width,
+        height=rendition.height,
+        audio=rendition.audio,
     )
 
 

@@ -73,6 +73,7 @@ def audio_facts(name: str, stream: AudioStream) -> AudioFacts:
         name=name,
         codec=stream.codec_context.name,
         channels=stream.codec_context.layout.nb_channels,
+        layout=re.sub(r"[^A-Za-z0-9+.() ]", "", stream.codec_context.layout.name)[:64],
         sample_rate=stream.codec_context.sample_rate,
         language=language_of(stream),
         title=str(stream.metadata.get("title", ""))[:200],

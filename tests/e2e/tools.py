@@ -113,6 +113,16 @@ chunk_segments = 1
     + _RUNG.format(name="small", width=320, height=180, crf=28)
     + _AUDIO
     + '[thumbs]\nevery_seconds = "2/5"\nheight = 36\n',
+    # three groups of sound, one of them for the small rung alone
+    "groups": _SECOND_CHUNKS
+    + _COMMON
+    + _RUNG.format(name="small", width=160, height=90, crf=30)
+    + 'audio = "low"\n'
+    + _RUNG.format(name="large", width=320, height=180, crf=30)
+    + "".join(
+        f'[[audio]]\nname = "{name}"\ncodec = "aac"\nbitrate = {rate}\nchannels = {channels}\nsample_rate = 48000\n'
+        for name, rate, channels in (("stereo", 128, 2), ("low", 48, 2), ("surround", 320, 6))
+    ),
     # many small jobs
     "seconds": _SECOND_CHUNKS + _COMMON + _RUNG.format(name="small", width=320, height=180, crf=30) + _AUDIO,
 }

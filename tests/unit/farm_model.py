@@ -307,7 +307,9 @@ class Farm:
             return self._encoded(job, work.node)
         if isinstance(job, AudioJob):
             assert audio_samples(self._cut(), self.profile) == job.samples
-            return audio_result(job.samples, job.segment_seconds).model_copy(update={"bytes": job.attempt})
+            return audio_result(job.samples, job.segment_seconds, name=job.track.name).model_copy(
+                update={"bytes": job.attempt}
+            )
         if isinstance(job, TextJob):
             assert job.duration == duration(self._cut(), self.profile)
             return text_result().model_copy(update={"whole": job.attempt})
@@ -335,13 +337,13 @@ class Farm:
             assert video is not None
             grid = self.profile.cutting.grid(video.rate)
             init = init_segment(grid.timescale)
-            track = video_track(r.name, job.video[r.name], grid, job.frames, (r.width, r.height), init)
+            track = video_track(r, job.video[r.name], grid, job.frames, init)
             spans = [part for chunk in grid.chunks(self.film.frames) for part in grid.segments(chunk)]
             assert [s.duration for s in track.segments] == [Fraction(part.frames) / grid.rate for part in spans]
         assert job.renditions == (choose_renditions(self.profile.video, video) if video else ())
         assert set(job.audio) == {track.name for track in self.film.facts.audio}
         for name, sound in job.audio.items():
-            check_audio(sound, AudioGrid(self.profile.audio.sample_rate, job.samples), name)
+            check_audio(sound, AudioGrid(self.profile.sample_rate, job.samples), name)
         assert set(job.text) == {track.name for track in self.film.facts.text}
         return PublishResult(url=f"https://cdn/{job.attempt}", bytes=job.frames)
 

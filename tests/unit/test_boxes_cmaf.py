@@ -33,6 +33,7 @@ from tests.builders import (
     gops,
     init_segment,
     nal,
+    rendition,
 )
 
 GRID = cutting().grid(Fraction(25))  # GOPs of 10, segments of 20, chunks of 60 frames
@@ -277,7 +278,7 @@ def test_chunks_that_were_cut_side_by_side_join_into_a_rendition() -> None:
         first = track.segments[0].number
         parts.append(TrackSegments(first=first, segments=infos, start=track.start, init_sha256=track.init_sha256))
 
-    whole = video_track("720p", parts[::-1], GRID, 250, (1280, 720), track.init)
+    whole = video_track(rendition(), parts[::-1], GRID, 250, track.init)
 
     assert len(whole.segments) == 13
     assert sum(s.duration for s in whole.segments) == 10

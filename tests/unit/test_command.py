@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raven.media.command import ChunkOrder, audio_command, encode_command, encode_graph
+from raven.media.command import ChunkOrder, encode_command, encode_graph
 from raven.media.filters import SHIFT
 from raven.media.grid import Grid, Span
-from raven.model import AudioRendition, Rendition, VideoFacts
+from raven.model import Rendition, VideoFacts
 from tests.builders import cutting, rendition, video_facts
 
 FILM_RATE = Fraction(24000, 1001)
@@ -116,24 +115,6 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
         "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:qp=0", "-flags:v", "+bitexact",
         "-fps_mode", "passthrough", "-frames:v", "60", "-video_track_timescale", "25000",
         "-movflags", MOVFLAGS, "-fragment_index", "1", *MP4, "./all.mp4",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
-def test_the_command_of_a_track(channels: int, layout: str) -> None:
-    rendition = AudioRendition(codec="aac", bitrate=128, channels=channels, sample_rate=48000)
-
-    command = audio_command("ff", "/t/audio.nut", "/t/audio.mp4", rendition, 480_000)
-
-    chain = (
-        "asetpts=PTS-round(60/TB),aresample=48000:async=1:min_hard_comp=0.02:first_pts=0,"
-        f"aformat=sample_fmts=fltp:channel_layouts={layout},apad=whole_len=480000,atrim=end_sample=480000"
-    )
-    assert command == [
-        *HEAD, *INPUT, "/t/audio.nut", "-map", "0:a:0", "-af", chain, "-c:a", "aac", "-b:a", "128k",
-        "-threads:a", "1", "-output_ts_offset", "1", "-use_editlist", "0",
-        "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", "1000000",
-        *MP4, "/t/audio.mp4",
     ]  # fmt: skip
 
 

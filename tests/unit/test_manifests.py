@@ -23,6 +23,7 @@ from tests.builders import (
     cutting,
     init_segment,
     presentation,
+    rendition,
     text_track,
     track_segments,
     video_segments,
@@ -196,6 +197,71 @@ def test_sound_alone_is_a_variant_of_its_own() -> None:
         "audio/eng-1/playlist.m3u8",
     ]
     assert 'contentType="video"' not in dash.mpd(alone)
+
+
+def _groups_of_sound() -> tuple[AudioTrack, ...]:
+    """A film with an English track of six channels and a German one of two, in three groups."""
+    return (
+        audio_track(group="stereo"),
+        audio_track(name="deu-2", group="stereo", label="Deutsch", language="de", default=False),
+        audio_track(name="eng-1-low", source="eng-1", group="low", sizes=(9000, 9000, 4500)),
+        audio_track(
+            name="deu-2-low", source="deu-2", group="low", label="Deutsch", language="de", default=False,
+            sizes=(9000, 9000, 4500),
+        ),
+        audio_track(
+            name="eng-1-surround", source="eng-1", group="surround", channels=6, sizes=(240_000, 240_000, 120_000),
+        ),
+    )  # fmt: skip
+
+
+def test_every_group_of_sound_has_every_track() -> None:
+    """RFC 8216 4.3.4.2.1: the same members; what has no surround stands there in stereo."""
+    text = hls.multivariant(presentation(audio=_groups_of_sound()))
+
+    media = [line for line in text.splitlines() if line.startswith("#EXT-X-MEDIA:")]
+    found = [re.findall(r'GROUP-ID="(.*?)",NAME="(.*?)".*CHANNELS="(\d)",URI="audio/(.*?)/', line)[0] for line in media]
+    assert found == [
+        ("stereo", "English", "2", "eng-1"),
+        ("stereo", "Deutsch", "2", "deu-2"),
+        ("low", "English", "2", "eng-1-low"),
+        ("low", "Deutsch", "2", "deu-2-low"),
+        ("surround", "English", "6", "eng-1-surround"),
+        ("surround", "Deutsch", "2", "deu-2"),
+    ]
+
+
+def test_a_rendition_is_a_variant_with_each_group_that_suits_it() -> None:
+    # Given a small rendition that has a group for itself, and a larger one
+    small = video_track(name="234p", width=416, height=234, sizes=(90_000, 90_000, 45_000), audio="low")
+    film = presentation(video=(small, video_track()), audio=_groups_of_sound())
+
+    # Then the small one is offered with that group alone, the larger one with each of the others
+    text = hls.multivariant(film)
+    variants = re.findall(r'BANDWIDTH=(\d+),AVERAGE.*AUDIO="(.*?)"\nvideo/(.*?)/', text)
+    assert [(group, name) for _, group, name in variants] == [("stereo", "720p"), ("surround", "720p"), ("low", "234p")]
+    # and its rate is that of both together
+    rates = [int(rate) for rate, _, _ in variants]
+    assert rates == [2_128_114, 2_320_285, 132_011]
+
+
+def test_sound_alone_is_a_variant_of_each_group() -> None:
+    alone = presentation(video=(), audio=_groups_of_sound())
+
+    variants = re.findall(r'AUDIO="(.*?)"\naudio/(.*?)/', hls.multivariant(alone))
+
+    assert variants == [("stereo", "eng-1"), ("low", "eng-1-low"), ("surround", "eng-1-surround")]
+
+
+def test_dash_has_a_set_for_each_track_and_number_of_channels() -> None:
+    """Players switch within a set by rate, between sets by what the viewer wants."""
+    root = _parsed(presentation(audio=_groups_of_sound()))
+
+    sets = [
+        [r.get("id") for r in group.iterfind("{*}Representation")]
+        for group in root.iterfind("{*}Period/{*}AdaptationSet[@contentType='audio']")
+    ]
+    assert sets == [["eng-1-low", "eng-1"], ["deu-2-low", "deu-2"], ["eng-1-surround"]]
 
 
 def test_a_silent_film_names_no_audio_group() -> None:
@@ -438,17 +504,17 @@ SHORT = PARTS[1].model_copy(update={"segments": PARTS[1].segments[:-1]})
 def test_chunks_that_are_not_one_row_are_refused(parts: list[object], fault: str) -> None:
     """The last gate before a player: each of these would be a jump, a stall or a black screen."""
     with pytest.raises(OutputWrong, match=f"720p: .*{fault}"):
-        checked_track("720p", parts, GRID, 250, (1280, 720), init_segment())  # type: ignore[arg-type]
+        checked_track(rendition(), parts, GRID, 250, init_segment())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("frames", [249, 251])
 def test_a_rendition_with_another_number_of_frames_than_the_source_is_refused(frames: int) -> None:
     with pytest.raises(OutputWrong, match=f"250 frames, the source {frames}"):
-        checked_track("720p", PARTS, GRID, frames, (1280, 720), init_segment())
+        checked_track(rendition(), PARTS, GRID, frames, init_segment())
 
 
 def test_a_checked_rendition_says_how_it_is_played() -> None:
-    track = checked_track("720p", PARTS, GRID, 250, (1280, 720), init_segment())
+    track = checked_track(rendition(), PARTS, GRID, 250, init_segment())
 
     assert (track.codec, track.timescale) == ("avc1.64001f", 25_000)
     assert sum(s.duration for s in track.segments) == 10
@@ -457,7 +523,7 @@ def test_a_checked_rendition_says_how_it_is_played() -> None:
 
 def test_a_track_with_a_packet_too_few_is_refused() -> None:
     grid = AudioGrid(48_000, 480_000)
-    whole = audio_result(480_000).track
+    whole = audio_result(480_000).renditions["eng-1"]
 
     check_audio(whole, grid, "audio eng-1")
     with pytest.raises(OutputWrong, match="audio eng-1: its segments have 479232 samples, wanted 480256"):

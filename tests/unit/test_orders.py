@@ -218,7 +218,7 @@ def test_the_order_to_publish_holds_the_segments_of_all_jobs() -> None:
 
     assert set(job.video) == {"360p", "720p"}
     assert sum(s.length for part in job.video["720p"] for s in part.segments) == job.frames == 250
-    assert job.audio == {"eng-1": audio_result().track}
+    assert job.audio == audio_result().renditions
     assert job.samples == 480_000
     assert job.thumbs == 10
     assert job.seconds == {"prepare": 2.0, "encode": 6.0, "audio": 0.25}

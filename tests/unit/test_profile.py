@@ -52,8 +52,50 @@ def test_a_shipped_ladder_follows_apple(name: str) -> None:
         # 16:9 all (1.33), segments of 6 s (7.5)
         assert all(abs(rung.width * 9 - rung.height * 16) <= 16 for rung in rungs)
     assert SHIPPED[name].cutting.grid(Fraction(25)).segment == 150
-    # a narrow line is served (9.21)
-    assert min(rung.maxrate or 0 for ladder in SHIPPED[name].video for rung in ladder.rungs) == 145
+    # a narrow line is served: less than 192 kbit/s with its own sound (9.21)
+    smallest = min((r for ladder in SHIPPED[name].video for r in ladder.rungs), key=lambda r: r.maxrate or 0)
+    (low,) = (rendition for rendition in SHIPPED[name].audio if rendition.name == smallest.audio)
+    assert (smallest.maxrate or 0) + low.bitrate <= 175
+
+
+@pytest.mark.parametrize("name", ["default", "hevc", "av1", "audio", "archive"])
+def test_a_shipped_profile_has_stereo_for_all_and_surround_for_those_that_have_it(name: str) -> None:
+    """Apple 2.3, 2.26."""
+    audio = SHIPPED[name].audio
+
+    assert (audio[0].name, audio[0].channels, SHIPPED[name].sample_rate) == ("stereo", 2, 48000)
+    assert (audio[-1].name, audio[-1].channels, audio[-1].bitrate) == ("surround", 6, 320)
+
+
+SECOND = """
+[[audio]]
+name = "second"
+codec = "aac"
+bitrate = 48
+channels = 2
+sample_rate = 48000
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "fault"),
+    [
+        ('name = "second"', 'name = "audio"', "audio: .*have one name"),
+        ("48000\n", "44100\n", "audio: .*sample_rate is the same"),
+        ("crf = 23.5", 'crf = 23.5\naudio = "third"', "video: no rendition of audio is named third"),
+    ],
+    ids=["one name", "two rates", "unknown group"],
+)
+def test_groups_of_sound_that_do_not_fit_together_are_refused(was: str, becomes: str, fault: str) -> None:
+    text = (SMALL.replace("[audio]", "[[audio]]") + SECOND).replace(was, becomes, 1)
+
+    with pytest.raises(ConfigError, match=fault):
+        parse_profile(text, "two.toml")
+
+
+def test_surround_alone_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"audio: .*mono or stereo, for every player"):
+        parse_profile(SMALL.replace("channels = 2", "channels = 6"), "six.toml")
 
 
 def test_a_profile_of_several_codecs_is_a_list_of_ladders() -> None:
@@ -121,11 +163,11 @@ def test_a_profile_survives_its_way_through_a_message() -> None:
         ("crf = 23.5", "crf = 23.5\ncrv = 1", "video.0.rungs.0.crv"),
         ("[video]", "[video]\nthreads = 0", "video.0.threads"),
         ("[video]", '[video]\ncodec = "libx266"', "video.0.codec"),
-        ('codec = "aac"', 'codec = "mp3"', "audio.codec"),
-        ("channels = 2", "channels = 3", "audio.channels"),
-        ("sample_rate = 48000", "sample_rate = 48001", "audio.sample_rate"),
-        ("bitrate = 96", "bitrate = 0", "audio.bitrate"),
-        ("bitrate = 96", "", "audio.bitrate"),
+        ('codec = "aac"', 'codec = "mp3"', "audio.0.codec"),
+        ("channels = 2", "channels = 3", "audio.0.channels"),
+        ("sample_rate = 48000", "sample_rate = 48001", "audio.0.sample_rate"),
+        ("bitrate = 96", "bitrate = 0", "audio.0.bitrate"),
+        ("bitrate = 96", "", "audio.0.bitrate"),
         ("[audio]", "[cutting]\ngop_seconds = 0\n[audio]", "cutting.gop_seconds"),
         ("[audio]", "[cutting]\ngop_seconds = 2.5\n[audio]", "cutting.gop_seconds"),
         ("[audio]", '[cutting]\ngop_seconds = "1/0"\n[audio]', "cutting.gop_seconds"),

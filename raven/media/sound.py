@@ -1,0 +1,93 @@
+"""Sound: which renditions a track gets, and the ffmpeg that makes them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raven.media.command import COMMON, INPUT, MP4
+from raven.media.filters import SHIFT
+from raven.model import AudioFacts, AudioRendition
+
+AUDIO_OFFSET = 1
+"""Seconds that an encoded track is late in the encoder's file; the cut into segments takes them off."""
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+MIXABLE = frozenset(
+    (
+        "mono", "stereo", "downmix", "2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "3.1", "5.0", "5.0(side)",
+        "4.1", "5.1", "5.1(side)", "6.0", "6.0(front)", "3.1.2", "hexagonal", "6.1", "6.1(back)", "6.1(front)", "7.0",
+        "7.0(front)", "7.1", "7.1(wide)", "7.1(wide-side)", "5.1.2", "5.1.2(back)", "octagonal", "cube", "5.1.4",
+        "7.1.2", "7.1.4", "7.2.3", "9.1.4", "9.1.6", "hexadecagonal", "22.2",
+    )
+)  # fmt: skip
+"""The layouts that libswresample can mix down."""
+CEILING = 0.9
+"""Of a sum of channels, -0.9 dBFS: what AAC adds to peaks must fit in too."""
+
+
+def renditions_of(audio: Sequence[AudioRendition], track: AudioFacts) -> dict[str, AudioRendition]:
+    """What is made of a track, by the name of its folder: the first rendition, and those that suit its channels.
+
+    5.1 is made of sources with five channels and more (Apple 2.26), as the channel of effects may be missing.
+    """
+    suiting = [r for r in audio if r is audio[0] or r.channels <= 2 or track.channels >= r.channels - 1]
+    return {track.name if r is audio[0] else f"{track.name}-{r.name}": r for r in suiting}
+
+
+def channel_filters(track: AudioFacts, channels: int) -> list[str]:
+    """The track's channels into `channels`, at the loudness that they have, without clipping."""
+    layout = LAYOUTS[channels]
+    if track.channels == 1 and channels == 2:
+        return ["pan=stereo|c0=c0|c1=c0"]  # as loud on each side; a mix would take 3 dB off
+    if track.layout.startswith("ambisonic"):
+        return [f"pan={layout}|c0=c0" + "|c1=c0" * (channels > 1)]  # the first channel is what is heard from all sides
+    if track.channels > 2 and not _mixable(track):
+        return [f"pan={layout}|c0=c0" + "|c1=c1" * (channels > 1)]  # nobody knows what the others are
+    if track.channels <= channels:
+        return []
+    # ITU-R BS.775 without its attenuation: speech stays as loud as in the other group, and peaks are held down
+    return [f"aformat=channel_layouts={layout}", f"alimiter=limit={CEILING}:level=false:latency=true"]
+
+
+def _mixable(track: AudioFacts) -> bool:
+    """A layout with a name, or none but so few channels that ffmpeg takes the usual one (not told: `6 channels`)."""
+    return track.layout in MIXABLE or (track.channels <= 8 and track.layout in ("", f"{track.channels} channels"))
+
+
+def _chain(track: AudioFacts, rendition: AudioRendition, samples: int) -> str:
+    return ",".join(
+        [
+            f"asetpts=PTS-round({SHIFT}/TB)",  # takes the constant of the objects off
+            # onto absolute time: holes become silence, overlaps are dropped, the start is cut or padded to the origin
+            f"aresample={rendition.sample_rate}:async=1:min_hard_comp=0.02:first_pts=0",
+            *channel_filters(track, rendition.channels),
+            f"aformat=sample_fmts=fltp:channel_layouts={LAYOUTS[rendition.channels]}",
+            f"apad=whole_len={samples}",  # silence to the end of the video
+            f"atrim=end_sample={samples}",  # and not a sample more
+        ]
+    )
+
+
+def audio_command(
+    ffmpeg: str, source: str, folder: str, track: AudioFacts, audio: Sequence[AudioRendition], samples: int
+) -> list[str]:
+    """One ffmpeg for one whole track into `folder/NAME.mp4` per rendition.
+
+    Each has exactly `samples` samples from the origin, in fragments of about a second.
+    """
+    # NUT says how many channels there are but not which; where no layout is known it is the decoder's or the usual one
+    layout = ["-channel_layout:a", track.layout] if track.layout in MIXABLE else []
+    command = [ffmpeg, *COMMON, *INPUT[:-2], *layout, *INPUT[-2:], "-i", source]
+    for name, rendition in renditions_of(audio, track).items():
+        command += [
+            "-map", "0:a:0",
+            "-af", _chain(track, rendition, samples),
+            "-c:a", rendition.codec,
+            "-b:a", f"{rendition.bitrate}k",
+            "-threads:a", "1",  # same bytes everywhere
+            "-output_ts_offset", str(AUDIO_OFFSET),  # the priming packet is before the origin: no time below zero
+            "-use_editlist", "0",  # with one, times would be shifted by the priming
+            "-movflags", "+empty_moov+default_base_moof+frag_discont+skip_trailer",
+            "-frag_duration", "1000000",  # about a second in memory; packets are put into segments afterwards
+            *MP4, f"{folder}/{name}.mp4",
+        ]  # fmt: skip
+    return command

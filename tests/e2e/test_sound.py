@@ -1,0 +1,157 @@
+"""Sound of many channels: stereo for all, 5.1 beside it, at the loudness of the source and without clipping."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tools import SAMPLE_RATE, Film, Raven, corpus_file, count_samples
+from tests.media import run_ffmpeg
+
+SECONDS = 4
+FLAC = ("-c:a", "flac", "-sample_fmt", "s16")
+TONE = 0.1
+"""Of the loudest channel, so that sums do not reach the ceiling."""
+
+
+def source(folder: Path, layout: str, levels: list[float], *options: str, suffix: str = "mkv") -> Path:
+    """A film whose channels have tones of their own at the given levels: 300 Hz, 400 Hz, 500 Hz ..."""
+    target = folder / f"source.{suffix}"
+    tones = "|".join(f"{level}*sin({300 + 100 * n}*2*PI*t)" for n, level in enumerate(levels))
+    run_ffmpeg(
+        [
+            "-f", "lavfi", "-i", f"testsrc2=size=320x180:rate=25,trim=duration={SECONDS}",
+            "-f", "lavfi", "-i", f"aevalsrc={tones}:c={layout}:s=48000:d={SECONDS}",
+            "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+            *(options or FLAC), str(target),
+        ]
+    )  # fmt: skip
+    return target
+
+
+def levels(film: Film, name: str, frequency: int) -> list[float]:
+    """The amplitude of a tone in each channel, in the middle of the film."""
+    text = run_ffmpeg(
+        [
+            "-i", str(film.playlist("audio", name)),
+            "-af", f"atrim=1:3,bandpass=f={frequency}:width_type=h:w=20,astats=measure_overall=none:"
+            "measure_perchannel=RMS_level:metadata=1,ametadata=print:file=-",
+            "-f", "null", "-",
+        ]
+    )  # fmt: skip
+    found = dict(re.findall(r"lavfi\.astats\.(\d+)\.RMS_level=(\S+)", text))  # the last of each: over all
+    return [2**0.5 * 10 ** (float(found[n]) / 20) for n in sorted(found)]
+
+
+def peak(film: Film, name: str) -> float:
+    text = run_ffmpeg(
+        [
+            "-i", str(film.playlist("audio", name)),
+            "-af", "astats=measure_perchannel=none:measure_overall=Peak_level:metadata=1,ametadata=print:file=-",
+            "-f", "null", "-",
+        ]
+    )  # fmt: skip
+    return 10 ** (float(re.findall(r"Overall\.Peak_level=(\S+)", text)[-1]) / 20)
+
+
+@pytest.fixture(scope="module")
+def six(raven: Raven, tmp_path_factory: pytest.TempPathFactory) -> Film:
+    """Of a film with 5.1(side)."""
+    folder = tmp_path_factory.mktemp("six")
+    return raven.encode(source(folder, "5.1(side)", [TONE] * 6), folder / "out", "groups")
+
+
+@pytest.mark.xdist_group("e2e-six")
+class TestSixChannels:
+    def test_come_out_in_three_groups_of_one_length(self, six: Film) -> None:
+        six.check_frames(SECONDS * 25)
+        tracks = {t["name"]: (t["channels"], t["segments"], t["codecs"]) for t in six.task["audio"]}
+        assert tracks == {
+            "und-1": (2, 4, "mp4a.40.2"),
+            "und-1-low": (2, 4, "mp4a.40.2"),
+            "und-1-surround": (6, 4, "mp4a.40.2"),
+        }
+        for name in tracks:
+            assert abs(count_samples(six.playlist("audio", name), "0:a:0") - SECONDS * SAMPLE_RATE) < 1024
+
+    def test_stay_in_their_places(self, six: Film) -> None:
+        """Front left, front right, centre, effects, left and right surround."""
+        for channel, frequency in enumerate((300, 400, 500, 600, 700, 800)):
+            if channel == 3:
+                continue  # an encoder may cut the effects above 120 Hz
+            found = levels(six, "und-1-surround", frequency)
+            assert len(found) == 6
+            assert found[channel] == pytest.approx(TONE, rel=0.1)
+            assert sorted(found)[-2] < TONE / 5
+
+    def test_are_mixed_into_stereo_as_loud_as_they_are(self, six: Film) -> None:
+        """ITU-R BS.775: the sides as they are, centre and surround 3 dB less, no effects."""
+        for frequency, left, right in ((300, 1, 0), (400, 0, 1), (500, 0.707, 0.707), (700, 0.707, 0), (800, 0, 0.707)):
+            found = levels(six, "und-1", frequency)
+            assert found == pytest.approx([TONE * left, TONE * right], abs=TONE / 7), frequency
+
+    def test_are_offered_by_both_manifests(self, six: Film) -> None:
+        text = six.hls.read_text("utf-8")
+        assert re.findall(r'AUDIO="(.*?)"\nvideo/(.*?)/', text) in (
+            [("stereo", "large"), ("surround", "large"), ("low", "small")],
+            [("low", "small"), ("stereo", "large"), ("surround", "large")],
+        )
+        assert re.findall(r'GROUP-ID="(.*?)".*CHANNELS="(.*?)"', text) == [
+            ("stereo", "2"), ("low", "2"), ("surround", "6"),
+        ]  # fmt: skip
+        configurations = re.findall(r'channel_configuration:2011" value="(\d)"', six.dash.read_text("utf-8"))
+        assert configurations == ["2", "2", "6"]
+
+
+def test_six_channels_at_full_scale_do_not_clip_in_stereo(raven: Raven, tmp_path: Path) -> None:
+    film = raven.encode(source(tmp_path, "5.1", [0.95] * 6), tmp_path / "out", "groups")
+    assert 0.7 < peak(film, "und-1") <= 1.0
+
+
+def test_one_channel_is_as_loud_on_both_sides(raven: Raven, tmp_path: Path) -> None:
+    film = raven.encode(source(tmp_path, "mono", [0.5]), tmp_path / "out", "groups")
+    assert levels(film, "und-1", 300) == pytest.approx([0.5, 0.5], rel=0.05)
+    assert [t["name"] for t in film.task["audio"]] == ["und-1", "und-1-low"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "suffix", "left", "right"),
+    [
+        # a centre behind left and right; NUT would take it for the channel of effects, and lose it
+        ("3.0", ("-c:a", "pcm_s16le"), "mov", [1, 0, 0.707], [0, 1, 0.707]),
+        ("quad", ("-c:a", "pcm_s16le"), "mov", [1, 0, 0.707, 0], [0, 1, 0, 0.707]),
+        ("7.1", FLAC, "mkv", [1, 0, 0.707, 0, 0.707, 0, 0.707, 0], [0, 1, 0.707, 0, 0, 0.707, 0, 0.707]),
+    ],
+    ids=["3.0", "quad", "7.1"],
+)
+def test_other_layouts_are_mixed_by_their_places(
+    raven: Raven, tmp_path: Path, layout: str, options: tuple[str, ...], suffix: str, left: list[float],
+    right: list[float],
+) -> None:  # fmt: skip
+    clip = source(tmp_path, layout, [TONE] * len(left), *options, suffix=suffix)
+    film = raven.encode(clip, tmp_path / "out", "groups")
+    for channel, sides in enumerate(zip(left, right, strict=True)):
+        wanted = [TONE * side for side in sides]
+        assert levels(film, "und-1", 300 + 100 * channel) == pytest.approx(wanted, abs=TONE / 7), channel
+
+
+def test_channels_that_nobody_knows_give_the_first_two(raven: Raven, tmp_path: Path) -> None:
+    clip, raw = tmp_path / "nine.mkv", tmp_path / "nine.raw"
+    tones = [[round(32767 * TONE * math.sin(f * math.tau * n / 48000)) for n in range(48000)] for f in (300, 400)]
+    raw.write_bytes(b"".join(struct.pack("<9h", *both, *[9000] * 7) for both in zip(*tones, strict=True)) * SECONDS)
+    run_ffmpeg(["-f", "s16le", "-ar", "48000", "-ac", "9", "-i", str(raw), "-c:a", "pcm_s16le", str(clip)])
+    film = raven.encode(clip, tmp_path / "out", "groups")
+    assert levels(film, "und-1", 300) == pytest.approx([TONE, 0], abs=TONE / 7)
+    assert levels(film, "und-1", 400) == pytest.approx([0, TONE], abs=TONE / 7)
+
+
+@pytest.mark.slow
+def test_a_real_broadcast_of_six_channels(raven: Raven, tmp_path: Path) -> None:
+    clip = corpus_file("shaka__ChID_voices_1280x720p_25fps_h264_6ch_256kbps_ddp_sub_0000.ts")
+    film = raven.encode(clip, tmp_path / "out", "groups")
+    assert [t["channels"] for t in film.task["audio"]] == [2, 2, 6]
+    assert peak(film, film.task["audio"][0]["name"]) <= 1.0
