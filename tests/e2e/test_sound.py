@@ -143,7 +143,23 @@ def test_channels_that_nobody_knows_give_the_first_two(raven: Raven, tmp_path: P
     clip, raw = tmp_path / "nine.mkv", tmp_path / "nine.raw"
     tones = [[round(32767 * TONE * math.sin(f * math.tau * n / 48000)) for n in range(48000)] for f in (300, 400)]
     raw.write_bytes(b"".join(struct.pack("<9h", *both, *[9000] * 7) for both in zip(*tones, strict=True)) * SECONDS)
-    run_ffmpeg(["-f", "s16le", "-ar", "48000", "-ac", "9", "-i", str(raw), "-c:a", "pcm_s16le", str(clip)])
+    run_ffmpeg(
+        [
+            "-loglevel",
+            "error",
+            "-f",
+            "s16le",
+            "-ar",
+            "48000",
+            "-ac",
+            "9",
+            "-i",
+            str(raw),
+            "-c:a",
+            "pcm_s16le",
+            str(clip),
+        ]
+    )
     film = raven.encode(clip, tmp_path / "out", "groups")
     assert levels(film, "und-1", 300) == pytest.approx([TONE, 0], abs=TONE / 7)
     assert levels(film, "und-1", 400) == pytest.approx([0, TONE], abs=TONE / 7)
