@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LEAD_OUT = 2
 """Packets kept past a chunk's end: the one that tells the decoder to give its last frame, and its second field."""
+LONGEST = Fraction(60)
+"""Seconds that one frame may claim to last, unless others did last as long: a last frame of 20 hours is a fault."""
 COUNTER_STEP = Fraction(1, 4000)
 """Seconds between two counted decode times: less than any packet lasts, more than a sample at 8 kHz."""
 EARLY_AUDIO = 5
@@ -129,6 +131,8 @@ class VideoCutter:
         self._pending: list[_Cut] = []
         self._starts: list[int] = []  # ordinals of the keyframes that the next chunk may begin at
         self._last_frame = 0
+        self._gap = Fraction(0)
+        """The longest time between two frames so far, seconds."""
         self.frames = 0
         """N, as far as it has been read."""
 
@@ -146,6 +150,7 @@ class VideoCutter:
         """Takes the next video packet. Raises TimeMissing when it has no time."""
         cut = self._look(packet)
         if not packet.is_discard:
+            self._gap = max(self._gap, self._grid.time_of(cut.frame - self._last_frame))
             self._last_frame = max(self._last_frame, cut.frame)
             self.frames = max(self.frames, 1, self._frame(packet.pts or 0, max(self._step, self._held(packet))))
         self._place(cut)
@@ -193,8 +198,8 @@ class VideoCutter:
         return _Cut(packet, pts, self._frame(packet.pts or 0), self._frame(decode_time), packet.is_keyframe, clean)
 
     def _held(self, packet: Packet) -> Fraction:
-        """Seconds that a packet says its frame lasts."""
-        return (packet.duration or 0) * self._tick
+        """Seconds that a packet says its frame lasts, as far as that can be believed."""
+        return min((packet.duration or 0) * self._tick, max(LONGEST, 2 * self._gap))
 
     def _frame(self, ticks: int, later: Fraction = Fraction(0)) -> int:
         return self._grid.frame_at(ticks * self._tick - self._origin + later)

@@ -8,18 +8,24 @@ the open objects lie on the disk.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 
+from master.health import Health
 from master.text import TextCopy, hand_over_texts
 from raven import names
 from raven.errors import RavenError
-from raven.media.probe import Opened, open_source
+from raven.media.probe import Opened, SourceBroken, open_source
 from raven.model import PrepareResult, Value
 from raven.profile import Cutting
+
+if TYPE_CHECKING:
+    from master.cut import Packet
 
 
 class Order(Value):
@@ -32,6 +38,8 @@ class Order(Value):
     """Of the audio renditions."""
     with_video: bool = True
     """False where the profile makes sound alone."""
+    strict: bool = False
+    """Whether a damaged or truncated source is refused."""
     probe_only: bool = False
 
 
@@ -67,7 +75,9 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
         cutter = way(opened.video, facts.video, facts.origin, grid, folder, chunk_ready)
     copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
     texts = {s.index: TextCopy(s, facts.origin, folder / names.text_source_name(n)) for n, s in opened.text.items()}
-    for packet in opened.packets():
+    health = Health(facts)
+    for packet in readable(opened.packets(), health):
+        health.see(packet)
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
             cutter.feed(packet)
         elif packet.stream_index in texts:
@@ -86,9 +96,21 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
             audio.append(track)
             samples[track.name] = int(copy.length * order.sample_rate)
             hand_over(Event(state=state, key=copy.path.name, file=str(copy.path)))
+    length = (
+        end.frames / facts.video.rate if facts.video else Fraction(max(samples.values(), default=0), order.sample_rate)
+    )
+    warnings = health.warnings(length, strict=order.strict)
     facts = facts.model_copy(update={"audio": tuple(audio)})
-    end = end.model_copy(update={"facts": facts, "samples": samples, "complete": True})
+    end = end.model_copy(update={"facts": facts, "samples": samples, "warnings": warnings, "complete": True})
     return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
+
+
+def readable(packets: Iterator[Packet], health: Health) -> Iterator[Packet]:
+    """The packets up to where the source breaks off, if it does."""
+    try:
+        yield from packets
+    except SourceBroken as error:
+        health.breaks = str(error)
 
 
 def obey(order: Order, say: Callable[[Event], None]) -> None:

@@ -50,6 +50,7 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             cutting=profile.cutting,
             sample_rate=profile.sample_rate,
             with_video=bool(profile.video),
+            strict=job.strict,
         )
         state: PrepareResult | None = None
         with _child(order, context.stop) as (child, events):

@@ -167,6 +167,7 @@ def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
         "sprites": _sprites_summary(presentation.sheets) if presentation.sheets else None,
         "bytes": sum(t.bytes for t in presentation.tracks),
         "seconds": job.seconds,
+        "warnings": list(job.warnings),
     }
 
 

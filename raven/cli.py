@@ -38,10 +38,18 @@ for _command in (*farm_cli.COMMANDS, check_cli.check_command):
 @click.option("--profile", default="default", show_default=True, help="Ladder and options; see `raven profiles`.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores]")
 @click.option("--force", is_flag=True, help="Encode anew what lies encoded there.")
+@click.option("--strict", is_flag=True, help="Refuse a source that is damaged or ends before its time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
 @with_settings
-def encode(
-    settings: Settings, source: Path, output: Path, profile: str, workers: int | None, force: bool, as_json: bool
+def encode(  # noqa: PLR0913, PLR0917 - one for each option of the command
+    settings: Settings,
+    source: Path,
+    output: Path,
+    profile: str,
+    workers: int | None,
+    force: bool,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Encodes SOURCE into the folder --output, on this machine alone.
 
@@ -56,7 +64,7 @@ def encode(
     film = None if force else finished(output, source, profile)
     already = film is not None
     if film is None:
-        farm = LocalFarm(settings, source, output, profile, workers or default_workers(), anew=force)
+        farm = LocalFarm(settings, source, output, profile, workers or default_workers(), anew=force, strict=strict)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with farm.running(), choose_display(source.name) as display:
@@ -92,6 +100,8 @@ def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, 
     if not already:
         click.echo(f"  in {seconds:.1f} s ({task['duration'] / seconds:.2f}x real time)")
     click.echo(f"  {rungs}; {task['bytes'] / 1e6:.1f} MB")
+    for warning in task.get("warnings", []):
+        click.echo(f"  Note: {warning}")
     click.echo(f"  HLS   {hls}\n  DASH  {dash}")
 
 

@@ -108,10 +108,19 @@ class LocalFarm:
     """One film on its way into one folder."""
 
     def __init__(
-        self, settings: Settings, source: Path, output: Path, profile: str, workers: int, *, anew: bool = False
+        self,
+        settings: Settings,
+        source: Path,
+        output: Path,
+        profile: str,
+        workers: int,
+        *,
+        anew: bool = False,
+        strict: bool = False,
     ) -> None:
         self._state = output / STATE
         self._source, self._output, self._profile, self._anew = source, output, profile, anew
+        self._strict = strict
         self._settings = settings.model_copy(
             update={
                 "database": f"sqlite://{quote(str(self._state.absolute()))}/raven.db",
@@ -181,8 +190,8 @@ class LocalFarm:
             Store(database).release_all(0)
         else:
             database.execute(
-                "INSERT INTO tasks (id, source, profile, reference) VALUES (?, ?, ?, ?)",
-                (TASK, str(self._source), self._profile, mark),
+                "INSERT INTO tasks (id, source, profile, options, reference) VALUES (?, ?, ?, ?, ?)",
+                (TASK, str(self._source), self._profile, json.dumps({"strict": self._strict}), mark),
             )
         database.close()
 
@@ -194,7 +203,7 @@ class LocalFarm:
         except OSError:
             seen = "unreadable"
         profile = known_profile(self._settings, self._profile).model_dump_json().encode()
-        return f"{self._source}:{seen}:{self._profile}:{hashlib.sha256(profile).hexdigest()[:16]}"[-255:]
+        return f"{self._source}:{seen}:{self._profile}:{self._strict}:{hashlib.sha256(profile).hexdigest()[:16]}"[-255:]
 
     def _start(self) -> list[threading.Thread]:
         broker, storage = open_broker(self._settings), open_storage(self._settings)

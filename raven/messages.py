@@ -60,6 +60,8 @@ class PrepareJob(_Job):
     kind: Literal["prepare"] = "prepare"
     source: str
     profile: Profile
+    strict: bool = False
+    """Whether a damaged or truncated source is refused."""
 
 
 class EncodeJob(_Job):
@@ -119,6 +121,8 @@ class PublishJob(_Job):
     thumbs: int
     seconds: dict[str, float]
     """Seconds of work so far, by kind of job."""
+    warnings: tuple[str, ...] = ()
+    """What the source lacks."""
 
 
 class PurgeJob(_Job):

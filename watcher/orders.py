@@ -25,6 +25,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     chunk_segments: int | None = Field(default=None, ge=1, le=100, description="Segments in a chunk.")
+    strict: bool = Field(default=False, description="Whether a damaged or truncated source is refused.")
     thumbs: bool = Field(default=True, description="Whether thumbnails are made.")
     download: bool | None = Field(default=None, description="Whether an MP4 for download is made; else the profile's.")
 
@@ -67,7 +68,7 @@ def order(task: TaskRow, row: JobRow, state: PrepareResult | None, profile: Prof
     """The message of a prepare, encode, audio or text job."""
     about = {"task": task.id, "job": row.id, "attempt": row.attempt}
     if row.kind == "prepare":
-        return PrepareJob(**about, source=task.source, profile=profile)
+        return PrepareJob(**about, source=task.source, profile=profile, strict=parse_options(task.options).strict)
     if state is None:
         raise ValueError(f"a job of kind {row.kind} needs a prepared source")
     if row.kind == "encode":
@@ -175,6 +176,7 @@ def publish_order(
         text=text,
         thumbs=_thumbs(state, profile),
         seconds=seconds,
+        warnings=state.warnings,
     )
 
 

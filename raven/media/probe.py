@@ -44,6 +44,10 @@ OPEN_OPTIONS = {
 }
 
 
+class SourceBroken(SourceUnreadable):
+    """Reading ended before the source did."""
+
+
 @dataclass
 class Opened:
     """An open source: its facts, and the packets that the probe has read already."""
@@ -86,7 +90,7 @@ def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]
     try:
         yield from container.demux(*streams)
     except av.error.FFmpegError as error:
-        raise SourceUnreadable(f"the source breaks off while it is read: {error.strerror}") from error
+        raise SourceBroken(f"the source breaks off while it is read: {error.strerror}") from error
 
 
 def open_source(path: str, *, with_video: bool = True) -> Opened:

@@ -179,3 +179,34 @@ def test_of_several_programs_the_largest_picture_goes_with_its_own_sound(raven: 
     assert [track["name"] for track in film.task["audio"]] == ["und-1"]
     assert film.task["source"]["audio"][0]["stream"] == 3
     assert "audio stream 1: of another program" in film.task["source"]["ignored"]
+
+
+def whole(folder: Path) -> Path:
+    """Ten seconds with the index in front, so that the first part of the file can be read."""
+    return make(folder, "whole.mp4", *h264("keyint=25"), "-movflags", "faststart", seconds="10", sound=True)
+
+
+def test_a_truncated_source_is_encoded_as_far_as_it_goes_and_the_film_says_so(raven: Raven, tmp_path: Path) -> None:
+    source = whole(tmp_path)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
+    film = raven.encode(source, tmp_path / "out", "lossless")
+    assert 100 < film.task["frames"] < 200
+    film.check_frames(film.task["frames"])
+    assert any("that it claims" in warning for warning in film.task["warnings"])
+
+
+def test_a_strict_encode_refuses_a_truncated_source(raven: Raven, tmp_path: Path) -> None:
+    source = whole(tmp_path)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
+    ran = raven.run(source, tmp_path / "out", "--profile", "quick", "--strict")
+    assert ran.status == 1
+    assert "options.strict refuses" in ran.stderr
+    assert not (tmp_path / "out" / "master.m3u8").exists()
+
+
+def test_too_little_of_a_truncated_source_is_refused(raven: Raven, tmp_path: Path) -> None:
+    source = whole(tmp_path)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 100])
+    ran = raven.run(source, tmp_path / "out", "--profile", "quick")
+    assert ran.status == 1
+    assert "less than a second of the source can be decoded" in ran.stderr

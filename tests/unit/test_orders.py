@@ -63,7 +63,7 @@ def test_a_task_has_the_profile_that_it_names() -> None:
         (task_row(profile="nosuch"), "profile: there is no 'nosuch'; known are default"),
         (task_row(priority=101), "priority: 101 is not between -100 and 100"),
         (task_row(priority=-101), "priority: -101 is not between"),
-        (task_row(options="[]"), "options: .*any of chunk_segments, thumbs"),
+        (task_row(options="[]"), "options: .*any of chunk_segments, strict, thumbs"),
         (task_row(options="{"), "options: "),
         (task_row(options='{"thumb": true}'), "options: thumb: "),
         (task_row(options='{"chunk_segments": 0}'), "options: chunk_segments: "),
