@@ -55,7 +55,8 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option of the command
 
     The same command resumes what was interrupted.
     """
-    from raven.local import LocalFarm, default_workers, finished, known_profile  # noqa: PLC0415 - the others need none
+    from raven.film import finished  # noqa: PLC0415 - the others need none
+    from raven.local import LocalFarm, default_workers, known_profile  # noqa: PLC0415
 
     configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
     source, output = source.absolute(), output.absolute()

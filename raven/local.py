@@ -14,10 +14,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import quote
 
 import structlog
@@ -27,81 +26,20 @@ import worker.daemon
 from raven import names
 from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
+from raven.film import PARTS, STATE, Finished, film_in
 from raven.profile import Profile, load_profiles
 from raven.snapshot import Snapshot, read_snapshot
 from raven.wiring import open_broker, open_database, open_storage
 from watcher.store import Store
 from watcher.watcher import Watcher
 
-STATE = ".raven"
 TASK = 1  # a state folder holds one task
-PARTS = (
-    "video",
-    "audio",
-    "text",
-    names.IFRAMES,
-    names.THUMBS,
-    names.DOWNLOAD,
-    names.TASK_JSON,
-    names.MPD,
-    names.MULTIVARIANT,
-)
-"""What a film consists of, in the order in which it appears: what players open comes last."""
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A film that lies in its output folder."""
-
-    output: Path
-    task: dict[str, Any]
-    """The content of task.json."""
-
-    @property
-    def hls(self) -> Path:
-        return self.output / names.MULTIVARIANT
-
-    @property
-    def dash(self) -> Path:
-        return self.output / names.MPD
 
 
 def default_workers() -> int:
     """Encodes side by side: each uses about two cores, and a second one fills the gaps between chunks."""
     return max(2, (os.cpu_count() or 1) // 2)
-
-
-def film_in(output: Path) -> dict[str, Any] | None:
-    """task.json of the film that lies in `output`. Raises UsageError where something else has a name that it needs."""
-    try:
-        task = json.loads((output / names.TASK_JSON).read_text("utf-8"))
-    except (OSError, ValueError):
-        task = None
-    if isinstance(task, dict) and "raven" in task:
-        return task
-    foreign = [name for name in PARTS if os.path.lexists(output / name)]
-    if foreign and not (output / STATE).exists():
-        raise UsageError(f"{output} holds {foreign[0]}, which Raven has not made; name another folder")
-    return None
-
-
-def finished(output: Path, source: Path, profile: str) -> Finished | None:
-    """The film, if this very source lies encoded in `output`. Raises UsageError if another one does."""
-    task = film_in(output)
-    if task is None or (output / STATE).exists():
-        return None
-    try:
-        size: int | None = source.stat().st_size
-    except OSError:
-        size = None
-    there = (task["source"]["name"], task["source"]["bytes"], task["profile"])
-    if there != (source.name, size, profile):
-        raise UsageError(
-            f"{output} holds another film ({there[0]}, profile {there[2]}); name another folder or give --force"
-        )
-    return Finished(output, task)
 
 
 class LocalFarm:

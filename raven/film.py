@@ -1,0 +1,75 @@
+"""A film in its folder: what it consists of, and whether the one that is wanted lies there already."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raven import names
+from raven.errors import UsageError
+
+STATE = ".raven"
+"""Folder of an encode that is on its way."""
+PARTS = (
+    "video",
+    "audio",
+    "text",
+    names.IFRAMES,
+    names.THUMBS,
+    names.DOWNLOAD,
+    names.TASK_JSON,
+    names.MPD,
+    names.MULTIVARIANT,
+)
+"""What a film consists of, in the order in which it appears: what players open comes last."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A film that lies in its output folder."""
+
+    output: Path
+    task: dict[str, Any]
+    """The content of task.json."""
+
+    @property
+    def hls(self) -> Path:
+        return self.output / names.MULTIVARIANT
+
+    @property
+    def dash(self) -> Path:
+        return self.output / names.MPD
+
+
+def film_in(output: Path) -> dict[str, Any] | None:
+    """task.json of the film that lies in `output`. Raises UsageError where something else has a name that it needs."""
+    try:
+        task = json.loads((output / names.TASK_JSON).read_text("utf-8"))
+    except (OSError, ValueError):
+        task = None
+    if isinstance(task, dict) and "raven" in task:
+        return task
+    foreign = [name for name in PARTS if os.path.lexists(output / name)]
+    if foreign and not (output / STATE).exists():
+        raise UsageError(f"{output} holds {foreign[0]}, which Raven has not made; name another folder")
+    return None
+
+
+def finished(output: Path, source: Path, profile: str) -> Finished | None:
+    """The film, if this very source lies encoded in `output`. Raises UsageError if another one does."""
+    task = film_in(output)
+    if task is None or (output / STATE).exists():
+        return None
+    try:
+        size: int | None = source.stat().st_size
+    except OSError:
+        size = None
+    there = (task["source"]["name"], task["source"]["bytes"], task["profile"])
+    if there != (source.name, size, profile):
+        raise UsageError(
+            f"{output} holds another film ({there[0]}, profile {there[2]}); name another folder or give --force"
+        )
+    return Finished(output, task)
