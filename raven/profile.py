@@ -124,6 +124,12 @@ class Profile(_Table):
         """Of all sound, Hz."""
         return self.audio[0].sample_rate
 
+    @field_validator("thumbs", "iframes", "download", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: Any) -> Any:
+        """`iframes = false` is none, `download = true` the one with all defaults: TOML has no null."""
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
     @field_validator("video", "audio", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:

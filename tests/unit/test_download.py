@@ -107,6 +107,24 @@ def test_a_task_turns_the_download_on_or_off_for_itself() -> None:
     assert of('{"download": false}', offering) is None
 
 
+def test_a_profile_turns_parts_on_and_off_by_a_word() -> None:
+    text = """
+name = "mine"
+iframes = false
+thumbs = false
+download = true
+[audio]
+codec = "aac"
+bitrate = 128
+channels = 2
+sample_rate = 48000
+"""
+    parsed = parse_profile(text, "mine.toml")
+
+    assert (parsed.iframes, parsed.thumbs, parsed.download) == (None, None, Download())
+    assert Profile.model_validate_json(parsed.model_dump_json()) == parsed  # as it travels
+
+
 def test_a_profile_that_offers_a_rung_it_has_not_is_refused() -> None:
     text = """
 name = "mine"
