@@ -20,6 +20,7 @@ from master.health import Health
 from master.text import TextCopy, hand_over_texts
 from raven import names
 from raven.errors import RavenError
+from raven.limits import Limits
 from raven.media.probe import Opened, SourceBroken, open_source
 from raven.model import PrepareResult, Value
 from raven.profile import Cutting
@@ -41,6 +42,7 @@ class Order(Value):
     strict: bool = False
     """Whether a damaged or truncated source is refused."""
     probe_only: bool = False
+    limits: Limits = Limits()
 
 
 class Event(Value):
@@ -80,10 +82,13 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
         health.see(packet)
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
             cutter.feed(packet)
+            order.limits.check_seconds(grid.time_of(cutter.frames))
         elif packet.stream_index in texts:
             texts[packet.stream_index].feed(packet)
         else:
-            copies[packet.stream_index].feed(packet)
+            copy = copies[packet.stream_index]
+            copy.feed(packet)
+            order.limits.check_seconds(copy.length)
     end = state
     if cutter is not None:  # not told before all is complete: until then the last chunk would be taken for a whole one
         end = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
@@ -118,12 +123,12 @@ def obey(order: Order, say: Callable[[Event], None]) -> None:
     from master.cut import TimeMissing  # noqa: PLC0415 - probing alone needs no muxer
 
     try:
-        with closing(open_source(order.path, with_video=order.with_video)) as opened:
+        with closing(open_source(order.path, order.limits, with_video=order.with_video)) as opened:
             say(Event(state=PrepareResult(facts=opened.facts) if order.probe_only else cut(opened, order, say)))
     except TimeMissing:
         if not Path(order.path).is_file():
             raise  # a pipe cannot be read again
-        with closing(open_source(order.path, with_video=order.with_video)) as opened:
+        with closing(open_source(order.path, order.limits, with_video=order.with_video)) as opened:
             say(Event(state=cut(opened.conformed(), order, say)))
 
 

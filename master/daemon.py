@@ -11,12 +11,20 @@ from raven.config import Settings, ffmpeg_path
 from raven.daemon import Signals, daemon_command, serve
 from raven.errors import ConfigError
 from raven.ports import Broker, Storage
+from raven.sandbox import cutter_box
 from raven.wiring import open_broker, open_storage
 
 
 def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
     """A master with its three kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
-    tools = Tools(storage, settings.sources, settings.temporary)
+    tools = Tools(
+        storage,
+        settings.sources,
+        settings.temporary,
+        settings.limits,
+        cutter_box(settings.limits, settings.cpu_seconds),
+        settings.stall_seconds,
+    )
     finishing = MediaTools(storage, ffmpeg_path(settings), settings.temporary)
     handlers = {
         "prepare": lambda job, context: prepare(job, context, tools),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ from master.cutter import Event, Order
 from master.sources import resolve
 from raven import names
 from raven.agent import Context
-from raven.errors import ProcessFailed, SourceUnreadable
+from raven.errors import ProcessFailed, TaskError
+from raven.limits import Limits
 from raven.messages import PrepareJob
 from raven.model import PrepareResult, SourceFacts
 from raven.ports import Storage
-from raven.process import Child, StopSignal
+from raven.process import Child, StopSignal, Watch
 from raven.profile import Cutting
+from raven.sandbox import Box
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Tools:
     storage: Storage
     roots: str | None
     temporary: Path | None
+    limits: Limits
+    box: Box
+    """Of the child that opens a source."""
+    stall_seconds: float
 
 
 def cutter_command() -> list[str]:
@@ -51,15 +57,16 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             sample_rate=profile.sample_rate,
             with_video=bool(profile.video),
             strict=job.strict,
+            limits=tools.limits,
         )
         state: PrepareResult | None = None
-        with _child(order, context.stop) as (child, events):
+        with _child(order, context.stop, tools.box, tools.stall_seconds) as (child, events):
             for event in events:
                 if event.file is not None and event.key is not None:
-                    tools.storage.put(names.tmp_prefix(job.task) + event.key, Path(event.file))
+                    with child.waiting():
+                        tools.storage.put(names.tmp_prefix(job.task) + event.key, Path(event.file))
                     Path(event.file).unlink()
-                    child.stdin.write(b"\n")
-                    child.stdin.flush()
+                    child.go_on()
                 if event.state is not None:
                     state = event.state
                     context.prepared(state)
@@ -69,11 +76,11 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     return state
 
 
-def probe(path: str, stop: StopSignal) -> SourceFacts:
-    """What is in a source, found out in a child. Raises SourceUnreadable."""
-    order = Order(path=path, folder="", cutting=Cutting(), sample_rate=48000, probe_only=True)
+def probe(path: str, stop: StopSignal, limits: Limits, box: Box, stall_seconds: float | None = None) -> SourceFacts:
+    """What is in a source, found out in a child. Raises SourceUnreadable, SourceRefused, LimitExceeded."""
+    order = Order(path=path, folder="", cutting=Cutting(), sample_rate=48000, probe_only=True, limits=limits)
     facts = None
-    with _child(order, stop) as (_, events):
+    with _child(order, stop, box, stall_seconds) as (_, events):
         for event in events:
             facts = event.state.facts if event.state else facts
     if facts is None:
@@ -81,22 +88,45 @@ def probe(path: str, stop: StopSignal) -> SourceFacts:
     return facts
 
 
+@dataclass
+class _Cutter:
+    """The child at work, as the parent deals with it."""
+
+    child: Child
+    pauses: int = 0
+    waits: bool = False
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the child waits for us, it does not hang."""
+        self.waits = True
+        yield
+        self.pauses, self.waits = self.pauses + 1, False
+
+    def go_on(self) -> None:
+        self.child.stdin.write(b"\n")
+        self.child.stdin.flush()
+
+    def sign(self) -> object:
+        """Changes as long as there is progress: bytes are read, or the child waits for us."""
+        return time.monotonic() if self.waits else (self.pauses, self.child.bytes_read())
+
+
 @contextmanager
-def _child(order: Order, stop: StopSignal) -> Iterator[tuple[Child, Iterator[Event]]]:
-    child = Child(cutter_command(), stdin=subprocess.PIPE)
-    over = threading.Event()
-    threading.Thread(target=_stop_when_told, args=(child, stop, over), daemon=True, name="stop").start()
+def _child(
+    order: Order, stop: StopSignal, box: Box, stall_seconds: float | None
+) -> Iterator[tuple[_Cutter, Iterator[Event]]]:
+    child = Child(cutter_command(), stdin=subprocess.PIPE, box=box)
+    cutter = _Cutter(child)
     try:
-        yield child, _events(child, order)
-        status = child.wait()
-        stop.check()
-        if status != 0:
-            raise ProcessFailed(f"the cutter ended with status {status}: {child.stderr_tail[-1000:]}")
-    except BrokenPipeError as error:
-        stop.check()
-        raise ProcessFailed(f"the cutter broke off: {child.stderr_tail[-1000:]}") from error
+        with Watch(child, "the cutter", stop, stall_seconds, cutter.sign) as watch:
+            try:
+                yield cutter, _events(child, order)
+            except BrokenPipeError as error:
+                watch.check(child.wait())
+                raise ProcessFailed(f"the cutter broke off: {child.stderr_tail[-1000:]}") from error
+            watch.check(child.wait())
     finally:
-        over.set()
         child.stop()
         child.wait()
 
@@ -107,12 +137,5 @@ def _events(child: Child, order: Order) -> Iterator[Event]:
     for line in child.stdout:
         event = Event.model_validate_json(line)
         if event.error is not None:
-            raise SourceUnreadable(event.error) if event.permanent else ProcessFailed(event.error)
+            raise TaskError(event.error) if event.permanent else ProcessFailed(event.error)
         yield event
-
-
-def _stop_when_told(child: Child, stop: StopSignal, over: threading.Event) -> None:
-    while not over.is_set():
-        if stop.wait(0.1):
-            child.stop()
-            return

@@ -115,8 +115,10 @@ def probe(settings: Settings, source: Path, as_json: bool) -> None:
     from master.prepare import probe as look  # noqa: PLC0415 - the others need no PyAV
     from master.sources import resolve  # noqa: PLC0415
     from raven.process import StopSignal  # noqa: PLC0415
+    from raven.sandbox import cutter_box  # noqa: PLC0415
 
-    facts = look(resolve(str(source.absolute()), "/"), StopSignal())
+    box = cutter_box(settings.limits, settings.cpu_seconds)
+    facts = look(resolve(str(source.absolute()), "/"), StopSignal(), settings.limits, box, settings.stall_seconds)
     if as_json:
         click.echo(facts.model_dump_json())
         return

@@ -12,6 +12,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError
 
 from raven.errors import ConfigError
+from raven.limits import Limits
+
+_LIMITS = Limits()
 
 
 class Settings(BaseModel):
@@ -55,6 +58,30 @@ class Settings(BaseModel):
     lease_seconds: float = Field(
         default=30.0, gt=0, description="A running job without a report for so long is given to another node."
     )
+    limit_seconds: float = Field(
+        default=_LIMITS.seconds, gt=0, description="Longest source: the times of a short file can span years."
+    )
+    limit_pixels: int = Field(
+        default=_LIMITS.pixels,
+        ge=4096,
+        lt=1 << 31,
+        description="Largest picture, width times height; 8K: 35 million.",
+    )
+    limit_bytes: int = Field(
+        default=_LIMITS.bytes, ge=1, description="Most bytes of one source: a pipe or a download may never end."
+    )
+    limit_streams: int = Field(
+        default=_LIMITS.streams, ge=1, description="Most streams in one source; a broadcast multiplex has about 100."
+    )
+    limit_cpu_hours: float = Field(
+        default=24,
+        gt=0,
+        le=10_000,
+        description="CPU hours of one child: a film can be made to decode forever.",
+    )
+    stall_seconds: float = Field(
+        default=600, gt=0, description="A child that makes no progress for so long hangs, and is ended."
+    )
     attempts: int = Field(default=5, ge=1, le=100, description="Attempts of a job before its task fails.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["auto", "pretty", "json"] = Field(
@@ -63,6 +90,18 @@ class Settings(BaseModel):
     syslog: str | None = Field(
         default=None, description="Log to syslog too, facility local7: /dev/log, or host:port for UDP."
     )
+
+    @property
+    def cpu_seconds(self) -> int:
+        """Of one child."""
+        return max(1, round(self.limit_cpu_hours * 3600))
+
+    @property
+    def limits(self) -> Limits:
+        """What a source may have."""
+        return Limits(
+            seconds=self.limit_seconds, pixels=self.limit_pixels, bytes=self.limit_bytes, streams=self.limit_streams
+        )
 
 
 def load_settings(environment: Mapping[str, str], file: Path | None = None) -> Settings:

@@ -18,6 +18,7 @@ from raven.agent import Agent
 from raven.config import Settings, load_settings
 from raven.errors import ConfigError, UsageError
 from raven.log import configure
+from raven.sandbox import network_is_cut
 
 log = structlog.get_logger()
 
@@ -36,6 +37,11 @@ class Signals:
 
 def serve(agent: Agent, signals: Signals) -> None:
     """Runs an agent until it has drained or was stopped."""
+    if not network_is_cut():
+        log.warning(
+            "no seccomp filter here: children that read sources are not cut off from the network;"
+            " what they may open is still limited by libavformat's protocol_whitelist"
+        )
     agent.start()
     signals.draining.wait()
     log.info("draining: running jobs end, no new ones start; a second signal stops them")

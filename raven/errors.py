@@ -6,6 +6,7 @@ RavenError
 ├── TaskError             permanent: this task can never succeed as it stands
 │   ├── SourceRefused     outside the allowed roots, or not a thing that can be a source
 │   ├── SourceUnreadable  missing, unreadable, empty, or not audio or video
+│   ├── LimitExceeded     larger, longer or costlier than the settings allow
 │   └── OptionInvalid     a column of the row that Raven does not accept
 ├── Transient             trying again, here or elsewhere, can help
 │   ├── Unavailable       a server (database, broker, storage) does not answer
@@ -46,6 +47,10 @@ class SourceRefused(TaskError):
 
 class SourceUnreadable(TaskError):
     """The source is missing, empty, unreadable or has neither audio nor video."""
+
+
+class LimitExceeded(TaskError):
+    """Over a configured limit; the message names the limit, the value and the setting."""
 
 
 class OptionInvalid(TaskError):

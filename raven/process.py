@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import shlex
@@ -17,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from raven.errors import Cancelled, ProcessFailed
+from raven.errors import Cancelled, LimitExceeded, ProcessFailed
+from raven.sandbox import Box, enter
 
 KILL_AFTER = 0.5  # s between TERM and KILL: a cancelled task's processes are gone within 2 s
 TAIL_LINES = 40
-_PR_SET_PDEATHSIG = 1
-# loaded before any fork, as a child between fork and exec must not import; PyDLL does not touch the GIL
-_LIBC = ctypes.PyDLL(None) if sys.platform == "linux" else None
+_MOVING = ("frame", "out_time_us", "total_size")
+"""What of ffmpeg's progress grows while it works; it reports also when nothing moves."""
 
 
 class StopSignal:
@@ -55,22 +54,17 @@ class Usage:
     peak_bytes: int
 
 
-def _in_child() -> None:
-    """Between fork and exec: the child dies with the thread that started it, also when the daemon is killed."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def pasteable(command: Sequence[str]) -> str:
     """The command as a person can paste it into a shell."""
     return shlex.join(command)
 
 
 class Child:
-    """A running child in a process group of its own; its stderr is drained, the last lines are kept."""
+    """A running child in a box and a process group of its own; its stderr is drained, the last lines are kept."""
 
-    def __init__(self, command: Sequence[str], *, stdin: int = subprocess.DEVNULL) -> None:
+    def __init__(self, command: Sequence[str], *, stdin: int = subprocess.DEVNULL, box: Box | None = None) -> None:
         self.command = list(command)
+        self.box = box = box or Box()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._process = subprocess.Popen(
             self.command,
@@ -78,7 +72,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_in_child,  # noqa: PLW1509 - it calls one preloaded C function and nothing else
+            preexec_fn=lambda: enter(box),  # noqa: PLW1509 - it calls preloaded C functions and nothing else
             close_fds=True,
         )
         self._reader = threading.Thread(target=self._drain, name="stderr", daemon=True)
@@ -104,6 +98,29 @@ class Child:
         with self._process.stderr as lines:
             for line in lines:
                 self._tail.append(line.decode("utf-8", "replace").rstrip())
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def bytes_read(self) -> int:
+        """Read so far, from files and pipes; 0 where the system does not say (Linux does)."""
+        try:
+            return int(self._about("io").partition("rchar:")[2].split()[0])
+        except (OSError, IndexError):
+            return 0
+
+    def cpu_seconds(self) -> float:
+        """Used so far; 0 where the system does not say (Linux does)."""
+        try:
+            fields = self._about("stat").rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+        except (OSError, IndexError):
+            return 0.0
+
+    def _about(self, what: str) -> str:
+        with open(f"/proc/{self._process.pid}/{what}", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read()
 
     def stop(self) -> None:
         """TERM to the group, KILL if that does not help. Safe to call from another thread, and twice."""
@@ -132,38 +149,93 @@ class Child:
         return status
 
 
-def run(command: Sequence[str], stop: StopSignal, on_progress: Callable[[dict[str, str]], None] | None = None) -> None:
-    """Runs ffmpeg to its end; `on_progress` gets each block of its `-progress pipe:1`.
+class Watch:
+    """Beside a child: ends it when it is told to, or when its sign of progress has not changed for too long."""
 
-    Raises ProcessFailed with the last lines of stderr, or Cancelled when `stop` was set.
+    def __init__(
+        self,
+        child: Child,
+        name: str,
+        stop: StopSignal,
+        stall_seconds: float | None = None,
+        sign: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._child, self._name, self._stop = child, name, stop
+        self._stall_seconds, self._sign = stall_seconds, sign
+        self._over = threading.Event()
+        self._stalled = self._spent = False
+        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def check(self, status: int) -> None:
+        """Raises what the child's end means: nothing for status 0, else Cancelled, LimitExceeded or ProcessFailed."""
+        self._stop.check()
+        if status == 0:
+            return
+        name, words = self._name, self._child.stderr_tail[-2000:]
+        if self._stalled:
+            setting = f"{self._stall_seconds:g} s (RAVEN_STALL_SECONDS)"
+            raise ProcessFailed(f"{name} hung: it made no progress for {setting} and was ended. {words}")
+        box = self._child.box
+        limit = box.too_much_cpu() if self._spent else box.explain(status, words)
+        if limit is not None:
+            raise LimitExceeded(f"{name} was ended: {limit}")
+        raise ProcessFailed(f"{name} {_ending(status)}{box.hint(words)}: {words}")
+
+    def _look(self) -> None:
+        most, last, since = self._child.box.cpu_seconds, self._sign(), time.monotonic()
+        while not self._over.is_set() and self._child.running:
+            told = self._stop.wait(0.1)
+            now, seen = time.monotonic(), self._sign()
+            if seen != last:
+                last, since = seen, now
+            self._stalled = self._stall_seconds is not None and now - since > self._stall_seconds
+            self._spent = most is not None and self._child.cpu_seconds() > most
+            if told or self._stalled or self._spent:
+                self._child.stop()
+                return
+
+
+def run(
+    command: Sequence[str],
+    stop: StopSignal,
+    on_progress: Callable[[dict[str, str]], None] | None = None,
+    box: Box | None = None,
+    stall_seconds: float | None = None,
+) -> str:
+    """Runs ffmpeg to its end; `on_progress` gets each block of its `-progress pipe:1`. The last lines of its stderr.
+
+    Raises ProcessFailed with the last lines of stderr, also when no block brought anything new for `stall_seconds`,
+    LimitExceeded when it ran into its box, or Cancelled when `stop` was set.
     """
     stop.check()
-    child = Child(command)
-    watcher = threading.Thread(target=_stop_when_told, args=(child, stop), name="stop", daemon=True)
-    watcher.start()
-    try:
-        block: dict[str, str] = {}
-        for line in child.stdout:
-            key, _, value = line.decode("utf-8", "replace").strip().partition("=")
-            block[key] = value
-            if key == "progress" and on_progress is not None:
-                on_progress(block)
-                block = {}
-    except BaseException:
-        child.stop()
-        raise
-    finally:
-        status = child.wait()
-    stop.check()
-    if status != 0:
-        raise ProcessFailed(f"{os.path.basename(command[0])} {_ending(status)}: {child.stderr_tail[-2000:]}")  # noqa: PTH119
-
-
-def _stop_when_told(child: Child, stop: StopSignal) -> None:
-    while child._process.poll() is None:
-        if stop.wait(0.1):
+    child = Child(command, box=box)
+    block: dict[str, str] = {}
+    moving: dict[str, str] = {}
+    name = os.path.basename(command[0])  # noqa: PTH119
+    with Watch(child, name, stop, stall_seconds, moving.copy) as watch:
+        try:
+            for line in child.stdout:
+                key, _, value = line.decode("utf-8", "replace").strip().partition("=")
+                block[key] = value
+                if key in _MOVING:
+                    moving[key] = value
+                if key == "progress" and on_progress is not None:
+                    on_progress(block)
+                    block = {}
+        except BaseException:
             child.stop()
-            return
+            raise
+        finally:
+            status = child.wait()
+    watch.check(status)
+    return child.stderr_tail
 
 
 def _ending(status: int) -> str:

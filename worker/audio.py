@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from raven import names
@@ -14,6 +15,7 @@ from raven.media.sound import audio_command, renditions_of
 from raven.messages import AudioJob
 from raven.model import AudioResult, TrackSegments
 from raven.process import pasteable, run
+from raven.sandbox import Box, encoder_box
 from worker.encode import Tools
 from worker.output import mapped, store_track
 
@@ -32,11 +34,17 @@ def encode_audio(job: AudioJob, context: Context, tools: Tools) -> AudioResult:
         command = audio_command(tools.ffmpeg, str(source), str(folder), job.track, audio, job.samples)
         context.notes.update(command=pasteable(command), track=job.track.name)
         begun = time.monotonic()
-        run(command, context.stop, lambda block: _progress(block, job, context))
+        run(command, context.stop, lambda block: _progress(block, job, context), _box(job, tools), tools.stall_seconds)
         context.notes["speed"] = round(job.samples / grid.sample_rate / (time.monotonic() - begun), 2)
         result = _store(job, grid, folder, context, tools)
     context.notes["bytes"] = result.bytes
     return result
+
+
+def _box(job: AudioJob, tools: Tools) -> Box:
+    """The walls for this encode: no sound is more than a small picture, no file more than its raw samples."""
+    raw = job.samples * 8 * 4  # in as many as eight channels
+    return replace(encoder_box(1 << 20, 0, 1, 0, tools.cpu_seconds), file_bytes=(64 << 20) + raw)
 
 
 def _progress(block: dict[str, str], job: AudioJob, context: Context) -> None:

@@ -14,7 +14,14 @@ from worker.text import make_text
 
 def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
     """A worker with its three kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
-    tools = Tools(storage, ffmpeg_path(settings), settings.temporary)
+    tools = Tools(
+        storage,
+        ffmpeg_path(settings),
+        settings.temporary,
+        settings.limit_pixels,
+        settings.cpu_seconds,
+        settings.stall_seconds,
+    )
     handlers = {
         "encode": lambda job, context: encode(job, context, tools),
         "audio": lambda job, context: encode_audio(job, context, tools),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from raven import names
 from raven.agent import Context
-from raven.errors import OutputWrong
+from raven.errors import LimitExceeded, OutputWrong
 from raven.media.cmaf import cut_video
-from raven.media.command import ChunkOrder, encode_command
+from raven.media.command import TOO_LARGE, ChunkOrder, encode_command
 from raven.media.grid import Grid
 from raven.media.iframe_segments import cut_iframes
 from raven.media.iframes import IframeOrder, iframe_order
@@ -21,6 +21,7 @@ from raven.model import EncodeResult, IframeSegments, TrackSegments
 from raven.ports import Storage
 from raven.process import StopSignal, pasteable, run
 from raven.profile import Thumbs
+from raven.sandbox import Box, encoder_box
 from worker.output import mapped, store_track, upload
 
 
@@ -31,9 +32,14 @@ class Tools:
     storage: Storage
     ffmpeg: str
     temporary: Path | None
+    max_pixels: int
+    """The largest picture that is decoded."""
+    cpu_seconds: int
+    """Of one ffmpeg."""
+    stall_seconds: float
 
 
-def chunk_order(job: EncodeJob) -> ChunkOrder:
+def chunk_order(job: EncodeJob, max_pixels: int) -> ChunkOrder:
     """What is made of the chunk, from the job alone."""
     grid = job.profile.cutting.grid(job.video.rate)
     return ChunkOrder(
@@ -45,12 +51,13 @@ def chunk_order(job: EncodeJob) -> ChunkOrder:
         thumbs=thumbs_in(grid, job.profile.thumbs, job.span),
         thumb_size=thumb_size(job.profile.thumbs or Thumbs(), job.video),
         iframes=iframe_order(job.profile.iframes, grid, job.video),
+        max_pixels=max_pixels,
     )
 
 
 def encode(job: EncodeJob, context: Context, tools: Tools) -> EncodeResult:
     """Fetches the chunk, encodes it, checks it and stores it. Raises OutputWrong when the frame law is broken."""
-    order = chunk_order(job)
+    order = chunk_order(job, tools.max_pixels)
     with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as name:
         folder = Path(name)
         source = folder / "chunk.nut"
@@ -58,12 +65,32 @@ def encode(job: EncodeJob, context: Context, tools: Tools) -> EncodeResult:
         command = encode_command(tools.ffmpeg, str(source), str(folder), order)
         context.notes.update(command=pasteable(command), frames=job.span.frames)
         begun = time.monotonic()
-        run(command, context.stop, lambda block: _progress(block, order.grid, job.span.frames, context))
+        words = run(
+            command,
+            context.stop,
+            lambda block: _progress(block, order.grid, job.span.frames, context),
+            _box(job, tools),
+            tools.stall_seconds,
+        )
         context.notes["speed"] = round(float(order.grid.time_of(job.span.frames)) / (time.monotonic() - begun), 2)
         source.unlink()
-        result = _store(job, order, folder, context.stop, tools.storage)
+        try:
+            result = _store(job, order, folder, context.stop, tools.storage)
+        except OutputWrong as error:
+            if TOO_LARGE in words:
+                limit = f"{tools.max_pixels} pixels (RAVEN_LIMIT_PIXELS)"
+                raise LimitExceeded(f"the pictures grow beyond the limit of {limit} in mid-stream") from error
+            raise
     context.notes["bytes"] = result.bytes
     return result
+
+
+def _box(job: EncodeJob, tools: Tools) -> Box:
+    """The walls for this encode."""
+    sizes = [r.width * r.height for r in job.renditions]
+    threads = sum(r.threads for r in job.renditions)
+    source = job.video.coded_width * job.video.coded_height
+    return encoder_box(source, sum(sizes), threads, job.span.frames, tools.cpu_seconds)
 
 
 def _progress(block: dict[str, str], grid: Grid, frames: int, context: Context) -> None:

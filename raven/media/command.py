@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from raven.limits import Limits
 from raven.media.encoders import encoder_arguments
 from raven.media.filters import colour_filters, grid_filters, picture_filters
 from raven.media.grid import Grid, Span
@@ -40,6 +41,11 @@ MP4 = [
 ]  # fmt: skip
 
 
+MAX_PIXELS = Limits().pixels
+TOO_LARGE = "exceeds specified max pixel count"
+"""What a decoder says of a picture beyond `-max_pixels` (libavutil, av_image_check_size2)."""
+
+
 @dataclass(frozen=True)
 class ChunkOrder:
     """What is made of one chunk."""
@@ -54,6 +60,8 @@ class ChunkOrder:
     """Number of each thumbnail, by its frame."""
     thumb_size: tuple[int, int]
     iframes: IframeOrder | None = None
+    max_pixels: int = MAX_PIXELS
+    """The largest picture that is decoded."""
 
 
 def encode_graph(order: ChunkOrder) -> str:
@@ -107,7 +115,12 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
 
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
     """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
-    command = [ffmpeg, *COMMON, *_PICTURES, *INPUT, "-i", source, "-filter_complex", encode_graph(order)]
+    command = [
+        ffmpeg, *COMMON, *_PICTURES, *INPUT,
+        "-max_pixels", str(order.max_pixels),  # pictures may grow in mid-stream, and a decoder allocates as told
+        "-i", source,
+        "-filter_complex", encode_graph(order),
+    ]  # fmt: skip
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
         command += [

@@ -15,6 +15,8 @@ import av
 from av.format import Flags
 
 from raven.errors import SourceUnreadable
+from raven.intake import OnlySource, check_container, check_packets, demuxer_options, open_door
+from raven.limits import Limits
 from raven.media.packets import Continuity, join_fields
 from raven.media.pictures import video_facts
 from raven.media.programs import programs
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     Packet = av.Packet[Any]
 
+DEFAULT_LIMITS = Limits()
 PROGRAMS_BYTES = 1 << 20  # of a transport stream looked at for its tables, which come ten times a second
 SAMPLE_PACKETS = 300  # video packets looked at to tell the frame rate: 5 s at 60 frames/s
 SAMPLE_SECONDS = 5
@@ -39,8 +42,6 @@ FIRST_FRAMES = 8  # decoded frames looked at to tell whether they are woven of f
 SAMPLE_BYTES = 64 << 20  # and never more memory than this
 OPEN_OPTIONS = {
     "fflags": "+genpts",  # AVI and friends carry decode times only
-    "protocol_whitelist": "file",  # a playlist or reference inside the file reaches nothing else
-    "enable_drefs": "0",  # nor does a QuickTime reference movie
 }
 
 
@@ -60,6 +61,7 @@ class Opened:
     head: list[Packet]
     flow: Iterator[Packet]
     """The packets after those."""
+    door: OnlySource
 
     def packets(self) -> Iterator[Packet]:
         """All packets of the streams in use, from the first on."""
@@ -76,6 +78,7 @@ class Opened:
 
     def close(self) -> None:
         self.container.close()
+        self.door.close()
 
 
 def _packets(container: InputContainer, streams: list[Stream], video: VideoStream | None) -> Iterator[Packet]:
@@ -93,21 +96,35 @@ def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]
         raise SourceBroken(f"the source breaks off while it is read: {error.strerror}") from error
 
 
-def open_source(path: str, *, with_video: bool = True) -> Opened:
-    """Opens and probes `path`, for its sound alone if so wished. Raises SourceUnreadable with the reason."""
+def open_source(path: str, limits: Limits = DEFAULT_LIMITS, *, with_video: bool = True) -> Opened:
+    """Opens and probes `path`, for its sound alone if so wished.
+
+    Raises SourceUnreadable, SourceRefused or LimitExceeded with the reason.
+    """
     try:
-        container = av.open(path, options=dict(OPEN_OPTIONS), metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceUnreadable(f"the source cannot be read as audio or video: {reason}") from error
+        door = OnlySource(path, limits)
+    except OSError as error:
+        raise SourceUnreadable(f"the source cannot be read: {error.strerror}") from error
     try:
-        return _probe(container, with_video)
+        return _open(door, limits, with_video)
+    except BaseException as error:
+        door.close()
+        if isinstance(error, SourceUnreadable):
+            raise door.explain(error) from error
+        raise
+
+
+def _open(door: OnlySource, limits: Limits, with_video: bool) -> Opened:
+    container, complaints = open_door(door, {**OPEN_OPTIONS, **demuxer_options(limits)})
+    try:
+        check_container(container, limits, complaints, with_video=with_video)
+        return _probe(container, door, with_video)
     except BaseException:
         container.close()
         raise
 
 
-def _probe(container: InputContainer, with_video: bool) -> Opened:
+def _probe(container: InputContainer, door: OnlySource, with_video: bool) -> Opened:
     video, ignored = main_video(container, with_video)
     audio, mute = audio_streams(container, _program(container, video))
     if video is None and not audio:
@@ -118,6 +135,7 @@ def _probe(container: InputContainer, with_video: bool) -> Opened:
     streams: list[Stream] = [*([video] if video else []), *audio.values(), *text.values()]
     flow = _packets(container, streams, video)
     head = _sample(flow, video)
+    check_packets(head)
     facts = SourceFacts(
         container=container.format.name,
         duration=container.duration / 1_000_000 if container.duration and container.duration > 0 else None,
@@ -137,7 +155,7 @@ def _probe(container: InputContainer, with_video: bool) -> Opened:
     else:
         facts = facts.model_copy(update={"origin": _first_time(head, audio.values())})
     facts = facts.model_copy(update={"chapters": chapters(container, facts.origin)})
-    return Opened(container, facts, video, audio, text, head, flow)
+    return Opened(container, facts, video, audio, text, head, flow, door)
 
 
 def _program(container: InputContainer, video: VideoStream | None) -> frozenset[int] | None:

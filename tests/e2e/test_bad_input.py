@@ -69,14 +69,14 @@ SOURCES: dict[Callable[[Path], None], str] = {
     missing: "does not exist",
     empty: "is empty",
     text: "cannot be read as audio or video",
-    noise: "Invalid data",
+    noise: "cannot be read as audio or video",
     folder: "is a directory",
     device: "neither a file nor a pipe",
     no_header: "cannot be read as audio or video",
     broken_header: "cannot be read as audio or video",
     subtitles_alone: "neither a video nor an audio track",
-    hostile_playlist: "cannot be read as audio or video",
-    hostile_list: "cannot be read as audio or video",
+    hostile_playlist: "is an HLS or M3U playlist, not a film",
+    hostile_list: "is an ffmpeg concat script, not a film",
 }
 
 

@@ -18,7 +18,8 @@ FILM_RATE = Fraction(24000, 1001)
 FILM = Grid.of(FILM_RATE, Fraction(2), 3, 3)  # GOPs of 48, segments of 144, chunks of 432 frames
 HEAD = ["ff", "-hide_banner", "-nostdin", "-loglevel", "warning", "-progress", "pipe:1", "-nostats", "-y"]
 PICTURES = ["-threads", "1", "-reinit_filter", "0"]
-INPUT = ["-protocol_whitelist", "file,pipe", "-copyts", "-f", "nut", "-i"]
+INPUT = ["-protocol_whitelist", "file,pipe", "-copyts", "-f", "nut"]
+LARGEST = ["-max_pixels", "40000000"]
 MP4 = [
     "-avoid_negative_ts", "disabled", "-write_btrt", "0", "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "mp4",
 ]  # fmt: skip
@@ -81,7 +82,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
         "-fragment_index", "10", *MP4,
     ]  # fmt: skip
     assert command == [
-        *HEAD, *PICTURES, *INPUT, "/t/chunk.nut", "-filter_complex", graph,
+        *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "/t/chunk.nut", "-filter_complex", graph,
         "-map", "[out1]", "-c:v", "libx264", "-preset", "medium", "-crf", "23", "-threads:v", "2",
         "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:aq-mode=3",
         "-flags:v", "+bitexact", "-maxrate", "4000k", "-bufsize", "8000k", "-profile:v", "high",
@@ -110,7 +111,7 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
         "[v0]scale=1280:720:flags=bicubic,setsar=1,format=yuv420p[out0]"
     )
     assert command == [
-        *HEAD, *PICTURES, *INPUT, "chunk.nut", "-filter_complex", graph,
+        *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "chunk.nut", "-filter_complex", graph,
         "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "0", "-threads:v", "2",
         "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:qp=0", "-flags:v", "+bitexact",
         "-fps_mode", "passthrough", "-frames:v", "60", "-video_track_timescale", "25000",

@@ -69,6 +69,8 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
     special = {
         "log_level": "debug", "log_format": "json", "slots": "3", "attempts": "3", "poll_seconds": "0.25",
         "heartbeat_seconds": "0.25", "lease_seconds": "7.5", "profiles": str(tmp_path), "temporary": str(tmp_path),
+        "limit_seconds": "90.5", "limit_pixels": "5000", "limit_bytes": "5000", "limit_streams": "5",
+        "limit_cpu_hours": "0.5", "stall_seconds": "7.5",
     }  # fmt: skip
     value = special.get(name, "text")
 
@@ -83,7 +85,8 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         ("slots", "many"), ("slots", "0"), ("slots", "257"), ("attempts", "0"), ("poll_seconds", "0"),
         ("poll_seconds", "-1"), ("heartbeat_seconds", "61"), ("lease_seconds", "0"), ("log_level", "loud"),
         ("log_format", "xml"), ("node", "n" * 256), ("profiles", "/nonexistent/raven"),
-        ("temporary", "/nonexistent/raven"),
+        ("temporary", "/nonexistent/raven"), ("limit_pixels", "100"), ("limit_seconds", "0"), ("limit_streams", "few"),
+        ("limit_bytes", "-1"), ("limit_cpu_hours", "0"), ("stall_seconds", "0"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:

@@ -1,0 +1,157 @@
+"""The one door to a source: a single file or pipe is opened for libavformat, counted, and nothing else ever is.
+
+Runs in the child that works on untrusted bytes (see `master.cutter`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+from av.stream import Disposition
+
+from raven.errors import SourceRefused, SourceUnreadable
+from raven.limits import Limits
+from raven.media.formats import FORMATS, refused_list, scrambled
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+
+HEAD_BYTES = 1 << 20
+"""Kept of the beginning, to say what a source is that cannot be read."""
+
+
+class OnlySource(io.RawIOBase):
+    """The source as libavformat reads it. Raises LimitExceeded past the limit of bytes."""
+
+    def __init__(self, path: str, limits: Limits) -> None:
+        super().__init__()
+        self.path, self._limits = path, limits
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed in close
+        if self._file.seekable():
+            limits.check_bytes(os.fstat(self._file.fileno()).st_size)
+        self._head = bytearray()
+
+    def opened_by_libavformat(self, url: str, flags: int, options: Mapping[str, str]) -> OnlySource:
+        """libavformat asks for each file and address here. Raises SourceRefused for all but the source itself."""
+        if url != self.path:
+            raise SourceRefused(f"the source refers to {url[:200]!r}, and nothing but the source itself is opened")
+        return self
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def read(self, size: int = -1) -> bytes:
+        at = self._file.tell() if self._file.seekable() else self._counted
+        block = self._file.read(size) or b""
+        self._counted = at + len(block)
+        self._limits.check_bytes(self._counted)
+        if at == len(self._head) < HEAD_BYTES:
+            self._head += block
+        return block
+
+    _counted = 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def explain(self, error: SourceUnreadable) -> SourceUnreadable | SourceRefused:
+        """The better reason that the first bytes give for a source that could not be read."""
+        head = bytes(self._head)
+        kind = refused_list(head)
+        if kind:
+            return SourceRefused(f"the source is {kind}, not a film; name the film that it leads to")
+        if scrambled(head):
+            return SourceRefused("the source is encrypted (its transport stream is scrambled); decrypt it first")
+        return error
+
+
+def demuxer_options(limits: Limits) -> dict[str, str]:
+    """Options of libavformat and the decoders for untrusted bytes."""
+    return {
+        "format_whitelist": FORMATS,  # nothing that consists of references, no device, no generator
+        "protocol_whitelist": "file",  # OnlySource opens the file; whatever passes it by reaches no other protocol
+        "enable_drefs": "0",  # a QuickTime reference movie
+        "max_streams": str(limits.streams + 1),  # one more, so that the refusal can say that there are too many
+        "max_pixels": str(limits.pixels),  # no decoder allocates more than this, also where the size changes later
+    }
+
+
+def open_door(door: OnlySource, options: dict[str, str]) -> tuple[InputContainer, str]:
+    """The source as a container, and libavformat's complaints. Raises SourceUnreadable, or what the door raises."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    complaints: list[tuple[int, str, str]] = []
+    try:
+        with av.logging.Capture() as complaints:
+            container = av.open(
+                door.path, options=options, metadata_errors="replace", io_open=door.opened_by_libavformat
+            )
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if "not on whitelist" in "".join(text for _, _, text in complaints):
+            reason = "its format is none that Raven reads"
+        raise SourceUnreadable(f"the source cannot be read as audio or video: {reason}") from error
+    finally:
+        av.logging.set_level(before)
+    return container, "".join(text for _, _, text in complaints)
+
+
+def check_container(container: InputContainer, limits: Limits, complaints: str, *, with_video: bool) -> None:
+    """Raises LimitExceeded for too many streams or too large a picture, SourceRefused for what nothing decodes."""
+    limits.check_streams(len(container.streams))
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic] if with_video else []
+    contexts = [s.codec_context for s in films if getattr(s, "codec_context", None) is not None]
+    sizes = [(context.width, context.height) for context in contexts]
+    if contexts and not any(width * height for width, height in sizes):  # its decoder has refused it already
+        sizes += [(int(w), int(h)) for w, h in re.findall(r"Picture size (\d+)x(\d+) ", complaints)]
+    for width, height in sizes:
+        limits.check_picture(width, height)
+    for context in contexts:
+        context.options = {**context.options, "max_pixels": str(limits.pixels)}
+    if films and not contexts:
+        raise SourceRefused(_no_decoder(container, films[0]))
+    sounds = container.streams.audio
+    if sounds and not films and not any(getattr(s, "codec_context", None) for s in sounds):
+        raise SourceRefused(_no_decoder(container, sounds[0]))
+
+
+def _no_decoder(container: InputContainer, stream: Stream) -> str:
+    coded = codec_names(container).get(stream.index, "an unknown codec")
+    return f"the {stream.type} is coded as {coded}, which ffmpeg cannot decode; convert it where it was made"
+
+
+def codec_names(container: InputContainer) -> dict[int, str]:
+    """The codec of each stream by its index, as libavformat spells it: a name, or the four characters of the container.
+
+    PyAV tells nothing of a stream without decoder, so this reads libavformat's own listing.
+    """
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        listing: str = cast("Any", container).dumps_format()  # its stubs have forgotten it
+    finally:
+        av.logging.set_level(before)
+    found = re.findall(r"^ *Stream #\d+:(\d+)[^:\n]*: (?:Video|Audio): ([^,\n]+)", listing, re.MULTILINE)
+    return {int(index): re.sub(r"^none \((.*)\)$", r"\1", name.strip()) for index, name in found}
+
+
+def check_packets(packets: Iterable[Any]) -> None:
+    """Raises SourceRefused when packets are encrypted (ISO/IEC 23001-7, WebM content encryption)."""
+    if any(packet.has_sidedata("encryption_info") for packet in packets):
+        raise SourceRefused("the source is encrypted (common encryption, DRM); decrypt it first")
