@@ -25,6 +25,8 @@ from raven.process import Child, StopSignal, Watch
 from raven.profile import Cutting
 from raven.sandbox import Box
 
+DEFAULT_LIMITS = Limits()
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -76,7 +78,13 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     return state
 
 
-def probe(path: str, stop: StopSignal, limits: Limits, box: Box, stall_seconds: float | None = None) -> SourceFacts:
+def probe(
+    path: str,
+    stop: StopSignal,
+    limits: Limits = DEFAULT_LIMITS,
+    box: Box | None = None,
+    stall_seconds: float | None = None,
+) -> SourceFacts:
     """What is in a source, found out in a child. Raises SourceUnreadable, SourceRefused, LimitExceeded."""
     order = Order(path=path, folder="", cutting=Cutting(), sample_rate=48000, probe_only=True, limits=limits)
     facts = None
@@ -114,7 +122,7 @@ class _Cutter:
 
 @contextmanager
 def _child(
-    order: Order, stop: StopSignal, box: Box, stall_seconds: float | None
+    order: Order, stop: StopSignal, box: Box | None, stall_seconds: float | None
 ) -> Iterator[tuple[_Cutter, Iterator[Event]]]:
     child = Child(cutter_command(), stdin=subprocess.PIPE, box=box)
     cutter = _Cutter(child)
