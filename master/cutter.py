@@ -78,17 +78,14 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
     texts = {s.index: TextCopy(s, facts.origin, folder / names.text_source_name(n)) for n, s in opened.text.items()}
     health = Health(facts)
-    for packet in readable(opened.packets(), health):
+    for packet in readable(within(opened.packets(), facts.origin, order.limits), health):
         health.see(packet)
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
             cutter.feed(packet)
-            order.limits.check_seconds(grid.time_of(cutter.frames))
         elif packet.stream_index in texts:
             texts[packet.stream_index].feed(packet)
         else:
-            copy = copies[packet.stream_index]
-            copy.feed(packet)
-            order.limits.check_seconds(copy.length)
+            copies[packet.stream_index].feed(packet)
     end = state
     if cutter is not None:  # not told before all is complete: until then the last chunk would be taken for a whole one
         end = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
@@ -108,6 +105,14 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     facts = facts.model_copy(update={"audio": tuple(audio)})
     end = end.model_copy(update={"facts": facts, "samples": samples, "warnings": warnings, "complete": True})
     return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
+
+
+def within(packets: Iterator[Packet], origin: Fraction, limits: Limits) -> Iterator[Packet]:
+    """The packets. Raises LimitExceeded at the first whose time is past the longest allowed, before it makes chunks."""
+    for packet in packets:
+        if packet.pts is not None and packet.time_base is not None:
+            limits.check_seconds(packet.pts * packet.time_base - origin)
+        yield packet
 
 
 def readable(packets: Iterator[Packet], health: Health) -> Iterator[Packet]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from master.cutter import within
 from raven.errors import LimitExceeded, SourceRefused, SourceUnreadable, TaskError
 from raven.intake import OnlySource
 from raven.limits import Limits
@@ -204,3 +205,14 @@ def test_only_the_source_itself_is_opened(clip: Path) -> None:
 def test_a_source_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match="No such file"):
         open_source(str(tmp_path / "none.mkv"))
+
+
+def test_a_film_is_refused_at_the_first_time_past_the_limit(clip: Path) -> None:
+    """Two packets a year apart would be a year of film."""
+    opened = open_source(str(clip))
+    origin = opened.facts.origin
+
+    with pytest.raises(LimitExceeded, match="lasts 1 s, over the limit of 1 s"):
+        list(within(opened.packets(), origin, Limits(seconds=1)))
+    assert len(list(within(opened.packets(), origin, Limits(seconds=10)))) > 0
+    opened.close()
