@@ -10,6 +10,7 @@ from fractions import Fraction
 from langcodes import standardize_tag
 
 from master.downloads import make_downloads
+from master.output_check import check_output
 from master.publish_text import text_summary, text_tracks, unique_labels
 from master.sheets import sheets_of
 from master.tools import MediaTools
@@ -40,18 +41,19 @@ from raven.ports import Storage
 def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResult:
     """Checks that the tracks hold exactly the source's frames, tiles the thumbnails, writes the manifests.
 
-    What players open first comes last.
+    The checker reads all of it before the manifests are stored. What players open first comes last.
 
-    Raises OutputWrong when a segment is missing, doubled or foreign.
+    Raises OutputWrong when a segment is missing, doubled or foreign, or a standard's must is broken.
     """
     storage = tools.storage
     presentation = replace(describe(job, storage), sheets=sheets_of(job, context, tools))
     downloads = make_downloads(job, presentation, context, tools)
     size = sum(track.bytes for track in presentation.tracks)
-    about = summary(job, presentation) | {"downloads": [asdict(file) for file in downloads]}
+    prefix, texts = names.out_prefix(job.task), manifests(presentation)
+    verdict = check_output(storage, prefix, texts, context.stop)
+    about = summary(job, presentation) | {"downloads": [asdict(file) for file in downloads], "check": verdict}
     task_json = json.dumps(about, indent=2) + "\n"
-    prefix = names.out_prefix(job.task)
-    for key, text in {names.TASK_JSON: task_json, **manifests(presentation)}.items():
+    for key, text in {names.TASK_JSON: task_json, **texts}.items():
         context.stop.check()
         storage.put(prefix + key, text.encode())
     context.notes.update(frames=job.frames, bytes=size)

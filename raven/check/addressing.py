@@ -13,6 +13,7 @@ from raven.check.paths import OutsideTree, Resource, resolve
 
 MAX_SEGMENTS = 200_000
 """Of one Representation, over a week of 4 s segments: an S@r that asks for more is a mistake or an attack."""
+_MILLISECONDS = 1000
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _IDENTIFIER = re.compile(r"\$(RepresentationID|Number|Time|Bandwidth|)(?:%0([0-9]{1,3})d)?\$")
 
@@ -82,6 +83,15 @@ class Level:
         path = resolve(self.path, self._joined(uri), self.origin)
         found = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", span or "")
         return Resource(path, int(found[1]), int(found[2]) - int(found[1]) + 1) if found else Resource(path)
+
+
+def whole_file(level: Level, period: Fraction | None) -> Addressing:
+    """A Representation that is one file without any index: subtitles beside the media (DASH-IF IOP 6.4.5)."""
+    try:
+        references = (Reference(level.resource(""), 0, round((period or Fraction(0)) * _MILLISECONDS)),)
+    except OutsideTree as error:
+        return Addressing("", {}, _MILLISECONDS, 0, None, None, None, (), (str(error),))
+    return Addressing("", {}, _MILLISECONDS, 0, None, None, None, references, ())
 
 
 def addressing(level: Level, name: str, bandwidth: str, period: Fraction | None) -> Addressing:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from xml.etree import ElementTree as ET  # `_root` lets no DTD through to it, so no entities
 
-from raven.check.addressing import Addressing, Level, addressing
+from raven.check.addressing import Addressing, Level, addressing, whole_file
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 _DURATION = re.compile(
@@ -190,7 +190,8 @@ def _representation(
     level = level.within(_base(element)).over(_segments(element))
     own = {**{k: v for k, v in inherited.items() if k != "id"}, **element.attrib}
     name = element.get("id", "")
-    found = addressing(level, name, own.get("bandwidth", ""), period)
+    text = own.get("mimeType", "").startswith(("text/", "application/ttml")) and not level.elements
+    found = whole_file(level, period) if text else addressing(level, name, own.get("bandwidth", ""), period)
     return Representation(f"{where} {name}", name, own, (*descriptors, *_descriptors(element)), found)
 
 

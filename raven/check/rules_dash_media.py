@@ -140,12 +140,12 @@ def mpd_durations_are_true(tree: Tree) -> Faults:
 
 @must("ISO/IEC 23009-1 5.3.1.2")
 def max_segment_duration_holds(tree: Tree) -> Faults:
-    """No segment is longer than @maxSegmentDuration."""
+    """No segment of video or audio is longer than @maxSegmentDuration."""
     most = tree.mpd.seconds("maxSegmentDuration") if tree.mpd else None
     for track in tree.dash if most is not None else ():
         for timed in track.segments:
             lasts = timed.seconds or timed.duration
-            if track.media != "image" and most is not None and lasts > most + Fraction(1, 1000):
+            if track.media in ("video", "audio", "iframes") and most is not None and lasts > most + Fraction(1, 1000):
                 yield Fault(timed.where, f"{float(lasts):.6f} s", f"at most @maxSegmentDuration, {float(most):.6f} s")
                 break
 

@@ -10,7 +10,7 @@ from raven.check.segments import is_idr
 from raven.check.tree import Tree
 
 
-@should("Apple 6.1")
+@must("Apple 6.1", choice=True)
 def iframes_offered(tree: Tree) -> Faults:
     """Where there is video, there are I-frame playlists."""
     if tree.multivariant and any(t and t.media == "video" for _, t in tree.variants) and not tree.iframe_tags:

@@ -29,7 +29,7 @@ def _with_video(tree: Tree) -> Iterator[tuple[Tag, Track]]:
 def combination(tree: Tree, tag: Tag, track: Track) -> list[list[Track]]:
     """What plays together with a variant: its own playlist, then the choices of its groups."""
     found = [[track]]
-    for kind in ("AUDIO", "VIDEO"):
+    for kind in ("AUDIO", "VIDEO", "SUBTITLES"):
         name = tag.text(kind)
         choices = (
             [t for t in (tree.track_of(media.text("URI")) for media in tree.group(kind, name)) if t] if name else []
@@ -118,7 +118,8 @@ def codecs_cover_media(tree: Tree) -> Faults:
         declared = {c.lower() for c in tag.codecs}
         rows = combination(tree, tag, track)
         for part in dict.fromkeys(t for row in rows for t in row):
-            real = part.init.codec.text if part.init and part.init.configured else ""
+            sounds = part.init and part.init.configured and part.media != "text"  # Apple 5.10 makes text a should
+            real = part.init.codec.text if part.init and sounds else ""
             if real and not any(same_codec(real, c) for c in declared):
                 yield Fault(at(tree, tag), f"CODECS {','.join(tag.codecs)}", f"{real} of {part.where} among them")
 
@@ -134,7 +135,7 @@ def codecs_name_nothing_else(tree: Tree) -> Faults:
     """CODECS has no format that is in none of the variant's renditions."""
     for tag, track in tree.variants:
         rows = combination(tree, tag, track) if track else []
-        parts = [t for row in rows for t in row]
+        parts = [t for row in rows for t in row if t.media != "text"]
         if any(t.init is None for t in parts) or not parts:
             continue  # transport streams and packed audio name no codec that is read here
         real = {t.init.codec.text for t in parts if t.init} | {"wvtt" if tag.text("SUBTITLES") else ""}

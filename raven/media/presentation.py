@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from raven.errors import OutputWrong
 from raven.media.codecs import codec_string
-from raven.media.grid import AudioGrid, Grid
+from raven.media.grid import AudioGrid, Grid, round_nearest
 from raven.media.sprites import Sheets
 from raven.model import Rendition, TrackSegments
 
@@ -40,18 +40,19 @@ class IFrame:
 
 
 def peak_rate(parts: Sequence[TimedSegment | IFrame]) -> int:
-    """Bit/s of the densest run of 0.5 to 1.5 target durations (RFC 8216 4.3.4.2)."""
-    target = max(s.duration for s in parts)
+    """Bit/s of the densest run of 0.5 to 1.5 target durations, which are whole seconds (RFC 8216 4.3.4.2, 4.3.3.1)."""
+    target = max(1, round_nearest(max(s.duration for s in parts)))
     peak = Fraction(0)
     for first in range(len(parts)):
         size, duration = 0, Fraction(0)
         for s in parts[first:]:
             size, duration = size + s.bytes, duration + s.duration
-            if duration > target * 3 / 2:
+            if 2 * duration > 3 * target:
                 break
-            if duration >= target / 2:
+            if 2 * duration >= target:
                 peak = max(peak, 8 * size / duration)
-    return math.ceil(peak)
+    whole = 8 * sum(s.bytes for s in parts) / sum((s.duration for s in parts), Fraction(0))
+    return math.ceil(peak or whole)  # a film of less than half a second has no such run
 
 
 @dataclass(frozen=True)
