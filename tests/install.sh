@@ -12,6 +12,7 @@ PACKAGES=(
     ceph-mon ceph-osd ceph-common radosgw
     chromium fonts-liberation
     curl python3-venv
+    mediainfo libxml2-utils
 )
 POLICY=/usr/sbin/policy-rc.d
 MARK="written by Raven's tests/install.sh"
