@@ -70,19 +70,19 @@ class TestShakaPackager:
         for name, tag in ours.items():
             assert (tag.size(), tag.number("FRAME-RATE")) == (theirs[name].size(), theirs[name].number("FRAME-RATE"))
             assert set(theirs[name].codecs) <= set(tag.codecs)
-            for rate in ("BANDWIDTH", "AVERAGE-BANDWIDTH"):
-                assert tag.integer(rate) == pytest.approx(theirs[name].integer(rate), rel=0.1)
 
-    def test_tells_the_same_times_in_its_mpd(self, film: Film, tree: Tree, tmp_path: Path) -> None:
+    def test_tells_the_same_times_and_rates_in_its_mpd(self, film: Film, tree: Tree, tmp_path: Path) -> None:
         need(tools.missing())
         packaged = tree_of(tools.package(film, tmp_path / "shaka", segmented=True))
 
         theirs = {Path(t.segments[0].resource.path).parent.name: t for t in packaged.dash}
-        for track in tree.dash:
-            if track.media in ("video", "audio"):
-                other = theirs[Path(track.segments[0].resource.path).parent.name]
-                assert [s.start for s in track.segments] == [s.start for s in other.segments]
-                assert track.duration == other.duration
+        for track in (t for t in tree.dash if t.media in ("video", "audio")):
+            other = theirs[Path(track.segments[0].resource.path).parent.name]
+            packet = 0 if track.media == "video" else 0.022  # it chooses borders of its own for sound
+            assert [s.start for s in track.segments] == pytest.approx([s.start for s in other.segments], abs=packet)
+            assert track.duration == other.duration
+            declared, measured = (t.representation.integer("bandwidth") for t in (track, other) if t.representation)
+            assert declared == pytest.approx(measured, rel=0.1)
 
 
 class TestIsoboxer:
@@ -115,7 +115,7 @@ class TestMediainfo:
                 assert float(said["Format_Level"]) * 10 == init.codec.level
             else:
                 assert (int(said["Channels"]), int(said["SamplingRate"])) == (init.channels, init.sample_rate)
-                assert said["CodecID"].lower() in (init.codec.text, f"{init.codec.text}-2")
+                assert said["CodecID"].replace("-", ".") == init.codec.text
             assert float(said["Duration"]) == pytest.approx(float(track.duration), abs=0.03)
 
 

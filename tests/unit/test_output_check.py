@@ -1,0 +1,75 @@
+"""The publish job's look at what is stored, before the manifests go live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from master.output_check import check_output
+from raven import names
+from raven.adapters.directory import DirectoryStorage
+from raven.check.checker import RULES
+from raven.errors import Cancelled, OutputWrong
+from raven.process import StopSignal
+from tests.trees import Files, good_files
+from tests.trees import MemoryReader as Broken
+from tests.unit.check_mutations import MUTATIONS
+
+PREFIX = names.out_prefix(7)
+GOOD = good_files()
+MANIFESTS = (names.MULTIVARIANT, names.MPD)
+
+
+def stored(root: Path, files: Files) -> tuple[DirectoryStorage, dict[str, str]]:
+    """A storage with all but the manifests, and those as texts."""
+    storage = DirectoryStorage(root)
+    for path, content in files.items():
+        if path not in MANIFESTS:
+            storage.put(PREFIX + path, content)
+    return storage, {name: files[name].decode() for name in MANIFESTS}
+
+
+def broken(rule: str) -> Files:
+    reader = Broken(dict(GOOD))
+    MUTATIONS[rule](reader)
+    return reader.files
+
+
+def test_a_good_output_is_told_with_the_number_of_rules_and_seconds(tmp_path: Path) -> None:
+    storage, texts = stored(tmp_path, GOOD)
+
+    verdict = check_output(storage, PREFIX, texts, StopSignal())
+
+    assert isinstance(verdict.pop("seconds"), float)
+    assert verdict == {"rules": len(RULES), "must": 0, "should": 0, "findings": []}
+
+
+@pytest.mark.parametrize("rule", ["fragments-run-on", "files-are-there", "bandwidth-is-peak", "mpd-codecs-are-true"])
+def test_a_broken_must_is_an_error_that_names_place_and_clause(tmp_path: Path, rule: str) -> None:
+    # Given an output that breaks a must
+    storage, texts = stored(tmp_path, broken(rule))
+    clause = next(r.clauses[0] for r in RULES if r.id == rule)
+
+    # When it is to be published, then the error says what is wrong
+    with pytest.raises(OutputWrong, match="the output breaks the standards: ") as error:
+        check_output(storage, PREFIX, texts, StopSignal())
+    assert f"[{clause}" in str(error.value)
+
+
+def test_a_must_that_the_profile_chooses_to_break_is_told_and_published(tmp_path: Path) -> None:
+    """One rung alone breaks Apple 9.9, and is what the profile asks for."""
+    storage, texts = stored(tmp_path, broken("several-bit-rates"))
+
+    verdict = check_output(storage, PREFIX, texts, StopSignal())
+
+    assert verdict["must"] == 1
+
+
+def test_a_stopped_job_stops_checking(tmp_path: Path) -> None:
+    storage, texts = stored(tmp_path, GOOD)
+    stop = StopSignal()
+    stop.set()
+
+    with pytest.raises(Cancelled):
+        check_output(storage, PREFIX, texts, stop)
