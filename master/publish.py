@@ -11,7 +11,7 @@ from langcodes import standardize_tag
 
 from master.downloads import make_downloads
 from master.output_check import check_output
-from master.publish_text import text_summary, text_tracks, unique_labels
+from master.publish_text import chapters_summary, text_summary, text_tracks, unique_labels
 from master.sheets import sheets_of
 from master.tools import MediaTools
 from raven import __version__, names
@@ -33,6 +33,7 @@ from raven.media.presentation import (
 )
 from raven.media.sound import renditions_of
 from raven.media.sprites import Sheets, thumbnail_track
+from raven.media.webvtt import chapters_document, clipped_chapters
 from raven.messages import PublishJob
 from raven.model import AudioFacts, PublishResult
 from raven.ports import Storage
@@ -49,11 +50,16 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
     presentation = replace(describe(job, storage), sheets=sheets_of(job, context, tools))
     downloads = make_downloads(job, presentation, context, tools)
     size = sum(track.bytes for track in presentation.tracks)
+    chapters = clipped_chapters(job.facts.chapters, presentation.duration)
     prefix, texts = names.out_prefix(job.task), manifests(presentation)
-    verdict = check_output(storage, prefix, texts, context.stop)
-    about = summary(job, presentation) | {"downloads": [asdict(file) for file in downloads], "check": verdict}
-    task_json = json.dumps(about, indent=2) + "\n"
-    for key, text in {names.TASK_JSON: task_json, **texts}.items():
+    about = summary(job, presentation) | {
+        "chapters": chapters_summary(chapters),
+        "downloads": [asdict(file) for file in downloads],
+        "check": check_output(storage, prefix, texts, context.stop),
+    }
+    first = {names.TASK_JSON: json.dumps(about, indent=2) + "\n"}
+    first |= {names.CHAPTERS: chapters_document(chapters)} if chapters else {}
+    for key, text in {**first, **texts}.items():
         context.stop.check()
         storage.put(prefix + key, text.encode())
     context.notes.update(frames=job.frames, bytes=size)

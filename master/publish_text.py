@@ -1,4 +1,4 @@
-"""What publishing says of subtitles: their tracks in the manifests, their part of task.json."""
+"""What publishing says of subtitles and chapters: their tracks in the manifests, their part of task.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raven.errors import OutputWrong
 from raven.media import webvtt
 from raven.media.presentation import TextTrack, TimedSegment
 from raven.messages import PublishJob
-from raven.model import AudioFacts, TextFacts, TextResult
+from raven.model import AudioFacts, Chapter, TextFacts, TextResult
 
 FORMAT = "wvtt"
 
@@ -75,3 +75,8 @@ def text_summary(tracks: Sequence[TextTrack]) -> list[dict[str, object]]:
         }
         for t in tracks
     ]
+
+
+def chapters_summary(chapters: Sequence[Chapter]) -> list[dict[str, object]]:
+    """The chapters in task.json, seconds of the film."""
+    return [{"start": float(c.start), "end": float(c.end), "title": c.title} for c in chapters]

@@ -29,6 +29,7 @@ THUMBNAIL_TRACK = "thumbs.vtt"
 MULTIVARIANT = "master.m3u8"
 MPD = "manifest.mpd"
 TASK_JSON = "task.json"
+CHAPTERS = "text/chapters.vtt"
 WHOLE_TEXT = "subtitles.vtt"
 """A text track in one file, for DASH."""
 
