@@ -21,6 +21,7 @@ from master.text import TextCopy, hand_over_texts
 from raven import names
 from raven.errors import RavenError
 from raven.limits import Limits
+from raven.media.captions import HEAD, channels
 from raven.media.probe import Opened, SourceBroken, open_source
 from raven.model import PrepareResult, Value
 from raven.profile import Cutting
@@ -78,9 +79,11 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
     texts = {s.index: TextCopy(s, facts.origin, folder / names.text_source_name(n)) for n, s in opened.text.items()}
     health = Health(facts)
+    captions: set[str] = set()
     for packet in readable(within(opened.packets(), facts.origin, order.limits), health):
         health.see(packet)
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
+            captions |= channels(bytes(memoryview(packet)[:HEAD]))
             cutter.feed(packet)
         elif packet.stream_index in texts:
             texts[packet.stream_index].feed(packet)
@@ -102,7 +105,7 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
         end.frames / facts.video.rate if facts.video else Fraction(max(samples.values(), default=0), order.sample_rate)
     )
     warnings = health.warnings(length, strict=order.strict)
-    facts = facts.model_copy(update={"audio": tuple(audio)})
+    facts = facts.model_copy(update={"audio": tuple(audio), "captions": tuple(sorted(captions))})
     end = end.model_copy(update={"facts": facts, "samples": samples, "warnings": warnings, "complete": True})
     return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
 

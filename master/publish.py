@@ -85,7 +85,9 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
     audio = [track for t in facts.audio for track in _audio(job, storage, t, labels[t.name], t.name == default)]
     order = [rendition.name for rendition in job.profile.audio]
     audio.sort(key=lambda track: order.index(track.group))
-    return Presentation(duration, rate, tuple(video), tuple(audio), iframes, text_tracks(job, duration))
+    return Presentation(
+        duration, rate, tuple(video), tuple(audio), iframes, text_tracks(job, duration), captions=facts.captions
+    )
 
 
 def _iframes(job: PublishJob, storage: Storage, grid: Grid) -> IframeTrack | None:

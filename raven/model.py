@@ -115,6 +115,9 @@ class Cue(Value):
     settings: str = ""
 
 
+CaptionChannel = Annotated[str, Field(pattern=r"^(CC[1-4]|SERVICE[1-6])$")]
+
+
 class SourceFacts(Value):
     """What the probe found. All times in the chunk objects are relative to `origin`."""
 
@@ -129,6 +132,8 @@ class SourceFacts(Value):
     text: tuple[TextFacts, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     """As the container has them; the outputs have them cut to the film."""
+    captions: tuple[CaptionChannel, ...] = ()
+    """Closed captions in the pictures, CEA-608 and CEA-708; known once all is cut."""
     ignored: tuple[str, ...] = ()
     """Streams that are not converted, each as a short text."""
 

@@ -462,6 +462,7 @@ def presentation(
     video: tuple[VideoTrack, ...] | None = None,
     audio: tuple[AudioTrack, ...] | None = None,
     text: tuple[TextTrack, ...] = (),
+    captions: tuple[str, ...] = (),
 ) -> Presentation:
     video = (video_track(),) if video is None else video
     return Presentation(
@@ -470,6 +471,7 @@ def presentation(
         video=video,
         audio=(audio_track(),) if audio is None else audio,
         text=text,
+        captions=captions,
     )
 
 

@@ -59,6 +59,8 @@ def _video(period: ET.Element, tracks: Sequence[VideoTrack], presentation: Prese
         maxFrameRate=_rate(rate),
         par=f"{shape.numerator}:{shape.denominator}",
     )
+    if tracks[0].carries_captions:
+        _captions(group, presentation.captions)
     # all rungs have the same borders: one timeline for all
     _template(group, tracks[0], names.video_path("$RepresentationID$"))
     for track in tracks:
@@ -77,6 +79,16 @@ def _video(period: ET.Element, tracks: Sequence[VideoTrack], presentation: Prese
 
 def _next_id(period: ET.Element) -> str:
     return str(len(period))
+
+
+def _captions(group: ET.Element, channels: Sequence[str]) -> None:
+    """Closed captions in the pictures (SCTE 214-1 7.2.1.1). The bitstream does not say their language."""
+    line_21 = [f"{c}=und" for c in channels if c.startswith("CC")]
+    services = [f"{c.removeprefix('SERVICE')}=lang:und" for c in channels if c.startswith("SERVICE")]
+    for standard, value in (("608", line_21), ("708", services)):
+        if value:
+            scheme = f"urn:scte:dash:cc:cea-{standard}:2015"
+            ET.SubElement(group, "Accessibility", schemeIdUri=scheme, value=";".join(value))
 
 
 def _rate(rate: Fraction) -> str:

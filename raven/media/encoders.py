@@ -54,6 +54,7 @@ def _x265(rendition: Rendition, grid: Grid) -> list[str]:
         **rendition.options,
     }
     return [
+        "-a53cc", "1",  # closed captions; x264 has them without asking
         "-tag:v", "hvc1",  # parameter sets in the init segment alone (Apple 1.10); ffmpeg's own choice is hev1
         "-x265-params", _joined(parameters),
     ]  # fmt: skip

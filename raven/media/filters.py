@@ -28,6 +28,7 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
         *([deinterlace_filter(video)] if deinterlaced(video) else []),
         f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
         f"settb=expr={grid.rate.denominator}/{grid.rate.numerator}",  # nearest frame, from absolute time
+        _own_captions(grid, span),
         # start_time: the range starts at its first frame, whatever the lead-in packets gave
         # pass: a last frame without a duration (a still picture) is a frame
         f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}:eof_action=pass",
@@ -46,6 +47,15 @@ def deinterlace_filter(video: VideoFacts) -> str:
     """One frame for each frame, at its time: the source's own rate stays (Apple HLS authoring 1.14)."""
     parity, frames = ("auto", "interlaced") if video.interlaced == "flagged" else (video.interlaced, "all")
     return f"bwdif=mode=send_frame:parity={parity}:deint={frames}"
+
+
+def _own_captions(grid: Grid, span: Span) -> str:
+    """Takes closed captions off the frames before and after the chunk, as other chunks have them.
+
+    At the rates of television fps passes captions through a queue, which would carry them into this one.
+    """
+    first, last = (float(Fraction(2 * frame - 1, 2) / grid.rate) for frame in (span.first, span.last))
+    return f"sidedata=mode=delete:type=A53_CC:enable=lt(t\\,{first:.9f})+gte(t\\,{last:.9f})"
 
 
 def _ratio(rate: Fraction) -> str:

@@ -22,6 +22,7 @@ from raven.media.presentation import (
 
 VERSION = 7  # RFC 8216 7: EXT-X-MAP needs 6; 7 is what CMAF players are tested with
 TEXT_GROUP = "subtitles"
+CAPTION_GROUP = "captions"
 TRANSCRIBES = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 """CHARACTERISTICS of subtitles for the deaf and hard of hearing (Apple 4.5)."""
 
@@ -137,6 +138,30 @@ def _subtitles(track: TextTrack) -> str:
     )
 
 
+def _captions(channel: str) -> str:
+    """Closed captions in the pictures (Apple 4.4). The bitstream does not say their language."""
+    return "#EXT-X-MEDIA:" + str(
+        _Attributes(
+            (
+                ("TYPE", "CLOSED-CAPTIONS"),
+                ("GROUP-ID", _quoted(CAPTION_GROUP)),
+                ("NAME", _quoted(channel)),
+                ("LANGUAGE", _quoted("und")),
+                ("DEFAULT", "NO"),
+                ("AUTOSELECT", "YES"),
+                ("INSTREAM-ID", _quoted(channel)),
+            )
+        )
+    )
+
+
+def _captions_of(video: VideoTrack | None, presentation: Presentation) -> str | None:
+    """NONE keeps players from looking for captions; it stands at all variants or at none (RFC 8216 4.3.4.2)."""
+    if not presentation.captions:
+        return "NONE"
+    return _quoted(CAPTION_GROUP) if video and video.carries_captions else None
+
+
 def _variant(
     presentation: Presentation, video: VideoTrack | None, group: str | None = None, audio: Sequence[AudioTrack] = ()
 ) -> list[str]:
@@ -155,6 +180,7 @@ def _variant(
             ("FRAME-RATE", f"{float(rate):.3f}" if rate else None),
             ("AUDIO", _quoted(group) if group else None),
             ("SUBTITLES", _quoted(TEXT_GROUP) if presentation.text else None),
+            ("CLOSED-CAPTIONS", _captions_of(video, presentation)),
         )
     )
     path = names.video_path(video.name) if video else names.audio_path(audio[0].name)
@@ -182,6 +208,7 @@ def multivariant(presentation: Presentation) -> str:
     sound = groups(presentation.audio)
     lines += [_media(group, track) for group, tracks in sound.items() for track in tracks]
     lines += [_subtitles(track) for track in presentation.text]
+    lines += [_captions(channel) for channel in presentation.captions]
     # Apple 1.32: the default variant is about 2000 kbit/s
     first = min(
         presentation.video, key=lambda v: (v.family != "avc1", abs(v.average_bandwidth - 2_000_000)), default=None

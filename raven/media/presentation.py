@@ -94,6 +94,11 @@ class VideoTrack(Track):
         """The codec alone, such as `avc1`: what a player cannot switch between."""
         return self.codec.split(".", 1)[0]
 
+    @property
+    def carries_captions(self) -> bool:
+        """Whether its encoder keeps captions in the pictures."""
+        return self.family in ("avc1", "hvc1")
+
 
 @dataclass(frozen=True)
 class IframeTrack(VideoTrack):
@@ -147,6 +152,8 @@ class Presentation:
     iframes: IframeTrack | None = None
     text: tuple[TextTrack, ...] = ()
     sheets: Sheets | None = None
+    captions: tuple[str, ...] = ()
+    """Channels of closed captions in the pictures."""
 
     @property
     def tracks(self) -> tuple[Track, ...]:
