@@ -83,7 +83,7 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     for packet in readable(within(opened.packets(), facts.origin, order.limits), health):
         health.see(packet)
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
-            captions |= channels(bytes(memoryview(packet)[:HEAD]))
+            captions |= channels(bytes(memoryview(packet)[:HEAD])) if way is VideoCutter else set()
             cutter.feed(packet)
         elif packet.stream_index in texts:
             texts[packet.stream_index].feed(packet)

@@ -23,12 +23,12 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
     """Source times to grid frames, by a rule that depends on absolute time alone and so is equal in all chunks."""
     rate = _ratio(grid.rate)
     chain = [
+        _own_captions(grid, span),
         # one size for the filters that keep pictures, should it change in mid-stream; else it does nothing
         *([f"scale={video.coded_width}:{video.coded_height}"] if video.orient or deinterlaced(video) else []),
         *([deinterlace_filter(video)] if deinterlaced(video) else []),
         f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
         f"settb=expr={grid.rate.denominator}/{grid.rate.numerator}",  # nearest frame, from absolute time
-        _own_captions(grid, span),
         # start_time: the range starts at its first frame, whatever the lead-in packets gave
         # pass: a last frame without a duration (a still picture) is a frame
         f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}:eof_action=pass",
@@ -52,9 +52,9 @@ def deinterlace_filter(video: VideoFacts) -> str:
 def _own_captions(grid: Grid, span: Span) -> str:
     """Takes closed captions off the frames before and after the chunk, as other chunks have them.
 
-    At the rates of television fps passes captions through a queue, which would carry them into this one.
+    The deinterlacer and fps pass captions through a queue, which would carry them into this one.
     """
-    first, last = (float(Fraction(2 * frame - 1, 2) / grid.rate) for frame in (span.first, span.last))
+    first, last = (float(Fraction(2 * frame - 1, 2) / grid.rate) + SHIFT for frame in (span.first, span.last))
     return f"sidedata=mode=delete:type=A53_CC:enable=lt(t\\,{first:.9f})+gte(t\\,{last:.9f})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from xml.etree import ElementTree as ET
 
@@ -53,10 +54,10 @@ def test_the_multivariant_playlist_of_a_small_film() -> None:
         '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Kommentar \'Regie\' & Ton",LANGUAGE="de",DEFAULT=NO,'
         'AUTOSELECT=YES,CHANNELS="2",URI="audio/deu-2/playlist.m3u8"\n'
         '#EXT-X-STREAM-INF:BANDWIDTH=2128114,AVERAGE-BANDWIDTH=1487841,CODECS="avc1.64001f,mp4a.40.2",'
-        'RESOLUTION=1280x720,FRAME-RATE=25.000,AUDIO="audio"\n'
+        'RESOLUTION=1280x720,FRAME-RATE=25.000,AUDIO="audio",CLOSED-CAPTIONS=NONE\n'
         "video/720p/playlist.m3u8\n"
         '#EXT-X-STREAM-INF:BANDWIDTH=928114,AVERAGE-BANDWIDTH=767841,CODECS="avc1.64001f,mp4a.40.2",'
-        'RESOLUTION=640x360,FRAME-RATE=25.000,AUDIO="audio"\n'
+        'RESOLUTION=640x360,FRAME-RATE=25.000,AUDIO="audio",CLOSED-CAPTIONS=NONE\n'
         "video/360p/playlist.m3u8\n"
     )
 
@@ -151,7 +152,8 @@ def test_subtitles_in_the_multivariant_playlist() -> None:
         'AUTOSELECT=YES,FORCED=NO,CHARACTERISTICS="public.accessibility.transcribes-spoken-dialog,'
         'public.accessibility.describes-music-and-sound",URI="text/deu-3/playlist.m3u8"',
         '#EXT-X-STREAM-INF:BANDWIDTH=2128274,AVERAGE-BANDWIDTH=1488001,CODECS="avc1.64001f,mp4a.40.2",'
-        'RESOLUTION=1280x720,FRAME-RATE=25.000,AUDIO="audio",SUBTITLES="subtitles"',
+        'RESOLUTION=1280x720,FRAME-RATE=25.000,AUDIO="audio",SUBTITLES="subtitles",'
+        "CLOSED-CAPTIONS=NONE",
         "video/720p/playlist.m3u8",
     ]
 
@@ -189,11 +191,35 @@ def test_subtitles_in_the_mpd() -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_closed_captions_are_declared_where_the_encoder_keeps_them() -> None:
+    """The encoder of AV1 does not; NONE would have to stand at all variants (RFC 8216 4.3.4.2)."""
+    rungs = (video_track(), replace(video_track(name="av1"), codec="av01.0.04M.08"))
+    film = presentation(video=rungs, captions=("CC1", "SERVICE1"))
+
+    lines = hls.multivariant(film).splitlines()
+    root = ET.fromstring(dash.mpd(film))  # noqa: S314 - our own text
+
+    assert [line for line in lines if "TYPE=CLOSED-CAPTIONS" in line] == [
+        f'#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="captions",NAME="{channel}",LANGUAGE="und",DEFAULT=NO,'
+        f'AUTOSELECT=YES,INSTREAM-ID="{channel}"'
+        for channel in ("CC1", "SERVICE1")
+    ]
+    assert ['CLOSED-CAPTIONS="captions"' in line for line in lines if "STREAM-INF" in line] == [True, False]
+    assert "CLOSED-CAPTIONS=NONE" not in "".join(lines)
+    groups = root.findall(f"./{MPD}Period/{MPD}AdaptationSet[@contentType='video']")
+    told = [[(e.get("schemeIdUri"), e.get("value")) for e in g.findall(f"{MPD}Accessibility")] for g in groups]
+    assert told == [
+        [("urn:scte:dash:cc:cea-608:2015", "CC1=und"), ("urn:scte:dash:cc:cea-708:2015", "1=lang:und")],
+        [],
+    ]
+
+
 def test_sound_alone_is_a_variant_of_its_own() -> None:
     alone = presentation(video=(), audio=(audio_track(),))
 
     assert hls.multivariant(alone).splitlines()[-2:] == [
-        '#EXT-X-STREAM-INF:BANDWIDTH=128114,AVERAGE-BANDWIDTH=127841,CODECS="mp4a.40.2",AUDIO="audio"',
+        '#EXT-X-STREAM-INF:BANDWIDTH=128114,AVERAGE-BANDWIDTH=127841,CODECS="mp4a.40.2",AUDIO="audio",'
+        "CLOSED-CAPTIONS=NONE",
         "audio/eng-1/playlist.m3u8",
     ]
     assert 'contentType="video"' not in dash.mpd(alone)
@@ -238,7 +264,7 @@ def test_a_rendition_is_a_variant_with_each_group_that_suits_it() -> None:
 
     # Then the small one is offered with that group alone, the larger one with each of the others
     text = hls.multivariant(film)
-    variants = re.findall(r'BANDWIDTH=(\d+),AVERAGE.*AUDIO="(.*?)"\nvideo/(.*?)/', text)
+    variants = re.findall(r'BANDWIDTH=(\d+),AVERAGE.*AUDIO="(.*?)",.*\nvideo/(.*?)/', text)
     assert [(group, name) for _, group, name in variants] == [("stereo", "720p"), ("surround", "720p"), ("low", "234p")]
     # and its rate is that of both together
     rates = [int(rate) for rate, _, _ in variants]
@@ -248,7 +274,7 @@ def test_a_rendition_is_a_variant_with_each_group_that_suits_it() -> None:
 def test_sound_alone_is_a_variant_of_each_group() -> None:
     alone = presentation(video=(), audio=_groups_of_sound())
 
-    variants = re.findall(r'AUDIO="(.*?)"\naudio/(.*?)/', hls.multivariant(alone))
+    variants = re.findall(r'AUDIO="(.*?)",.*\naudio/(.*?)/', hls.multivariant(alone))
 
     assert variants == [("stereo", "eng-1"), ("low", "eng-1-low"), ("surround", "eng-1-surround")]
 
