@@ -8,7 +8,7 @@ the open objects lie on the disk.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -101,13 +101,17 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
             audio.append(track)
             samples[track.name] = int(copy.length * order.sample_rate)
             hand_over(Event(state=state, key=copy.path.name, file=str(copy.path)))
-    length = (
-        end.frames / facts.video.rate if facts.video else Fraction(max(samples.values(), default=0), order.sample_rate)
-    )
-    warnings = health.warnings(length, strict=order.strict)
+    warnings = health.warnings(_length(end, samples, order.sample_rate), strict=order.strict)
     facts = facts.model_copy(update={"audio": tuple(audio), "captions": tuple(sorted(captions))})
     end = end.model_copy(update={"facts": facts, "samples": samples, "warnings": warnings, "complete": True})
     return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
+
+
+def _length(end: PrepareResult, samples: Mapping[str, int], sample_rate: int) -> Fraction:
+    """Seconds of film: all frames, or without video the longest track."""
+    if end.facts.video is not None:
+        return end.frames / end.facts.video.rate
+    return Fraction(max(samples.values(), default=0), sample_rate)
 
 
 def within(packets: Iterator[Packet], origin: Fraction, limits: Limits) -> Iterator[Packet]:
