@@ -64,6 +64,12 @@ def visual_entry(
     return box(kind, head, avcc() if configuration is None else configuration, colour, shape, *more)
 
 
+def protection(encrypted: int, clear: int, scheme: str = "cbcs") -> bytes:
+    """sinf of a protected avc1, with the pattern of its tenc."""
+    tenc = full("tenc", 1, 0, bytes([0, encrypted << 4 | clear, 1, 0]), bytes(16), b"\x10", bytes(16))
+    return box("sinf", box("frma", b"avc1"), full("schm", 0, 0, scheme.encode(), bytes(4)), box("schi", tenc))
+
+
 def init(
     handler: str,
     timescale: int,

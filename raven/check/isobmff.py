@@ -57,6 +57,10 @@ class Init:
     samples: int
     """Samples in the moov itself; a fragmented file has none."""
     protected: bool
+    scheme: str
+    """Of its encryption, such as `cbcs`; "" for clear media."""
+    pattern: tuple[int, int] | None
+    """tenc: encrypted and clear blocks of 16 bytes in turn."""
     configured: bool
     """Whether the decoder configuration stands in the sample entry."""
 
@@ -124,6 +128,8 @@ def _init(data: bytes, ftyp: Box, moov: Box, traks: list[Box]) -> Init:
         defaults=_trex(data, moov),
         samples=_samples(data, stbl),
         protected=protected,
+        scheme=_scheme(data, inside["sinf"]) if protected else "",
+        pattern=_pattern(data, inside["sinf"]) if protected else None,
         configured=configured,
     )
 
@@ -133,6 +139,18 @@ def _codec(data: bytes, entry: Box, kind: str) -> tuple[Codec, bool]:
         return codec_of(data, entry, kind), True
     except BoxError:
         return Codec(kind), False
+
+
+def _scheme(data: bytes, sinf: Box) -> str:
+    """ISO/IEC 14496-12 8.12.5."""
+    return _word(data, find(data, "schm", sinf.payload, sinf.end).payload + 4)
+
+
+def _pattern(data: bytes, sinf: Box) -> tuple[int, int] | None:
+    """ISO/IEC 23001-7 8.2; version 0 has no pattern."""
+    tenc = find(data, "schi/tenc", sinf.payload, sinf.end)
+    blocks = data[tenc.payload + 5]
+    return (blocks >> 4, blocks & 15) if data[tenc.payload] else None
 
 
 def _word(data: bytes, at: int) -> str:

@@ -169,12 +169,14 @@ def bandwidth_and_buffer_suffice(tree: Tree) -> Faults:
 
 @must("ISO/IEC 23009-1 5.3.9.2", "DASH-IF timing 6.2")
 def index_is_given(tree: Tree) -> Faults:
-    """A Representation in one file has @indexRange with a sidx whose time scale is the track's."""
+    """A Representation in one file has Initialization@range and @indexRange, whose sidx has the track's time scale."""
     for _, track in rows(tree):
         r = track.representation
         if r and r.addressing.kind in ("SegmentBase", "") and track.media in ("video", "audio"):
             if r.addressing.index is None:
                 yield Fault(track.where, "no SegmentBase@indexRange")
+            elif r.addressing.init is None or r.addressing.init.length is None:
+                yield Fault(track.where, "no Initialization@range")
             elif (
                 track.init and "timescale" in r.addressing.attributes and r.addressing.timescale != track.init.timescale
             ):

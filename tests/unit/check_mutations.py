@@ -14,6 +14,7 @@ from tests.trees import (
     GRID,
     GROUPS,
     LANGUAGES,
+    NAMES,
     RUNGS,
     SPANS,
     STYP,
@@ -24,6 +25,7 @@ from tests.trees import (
     full,
     hvcc,
     init,
+    protection,
     segment,
     video_fragments,
     video_init,
@@ -322,6 +324,30 @@ TRICK_TABLE: dict[str, Mutation] = {
         put("text/init.mp4", init("text", 1000, box("wvtt", bytes(8), box("vttC", b"WEBVTT")))),
     ),
 }
+LIMITS: dict[str, Mutation] = {
+    "codec-fits-container": both(
+        codecs("hvc1.2.4.L93.B0,mp4a.40.2"),
+        swap(MASTER, 'AUDIO="stereo",SUBTITLES="text",', "", 1),
+        *(put(f"360p/{name}", b"G" + bytes(187)) for name in NAMES),
+    ),
+    "frame-rate-is-natural": put("360p/init.mp4", init("vide", 5 * GRID.timescale // 4, visual_entry(SMALL))),
+    "h264-level-is-needed": video(visual_entry(SMALL, configuration=avcc(level=50))),
+    "uhd-within-15-megabits": both(
+        video(visual_entry((3840, 2160))),
+        *(
+            put(f"{rung}/1.m4s", segment(1, video_fragments(SPANS[0])) + box("free", bytes(30_000_000)))
+            for rung in RUNGS
+        ),
+    ),
+    "cellular-variant-offered": swap(MASTER, _FIRST, _FIRST + "9000000"),
+    "no-variant-without-video": append(MASTER, _FIRST + '9,CODECS="mp4a.40.2"\nstereo-en/list.m3u8'),
+    "alternative-audio-is-separate": swap(MASTER, ',URI="stereo-de/list.m3u8"', ""),
+    "channels-change-at-discontinuities": swap(SOUND, "3.m4s", '#EXT-X-MAP:URI="../surround-en/init.mp4"\n3.m4s'),
+    "brand-fits-media": video(brands=["iso6", "cmfc", "cfsd"]),
+    "encryption-pattern-fits": video(visual_entry(SMALL, "encv", avcc(), protection(5, 5))),
+    "session-data-is-sound": append(MASTER, '#EXT-X-SESSION-DATA:DATA-ID="a"'),
+    "session-key-is-a-key": append(MASTER, "#EXT-X-SESSION-KEY:METHOD=NONE"),
+}
 CMAF: dict[str, Mutation] = {
     "init-has-cmaf-brand": video(brands=["iso6"]),
     "init-has-one-track": video(tracks=2),
@@ -416,5 +442,5 @@ DASH: dict[str, Mutation] = {
     "thumbnails-are-tiles": swap(MPD, 'value="2x2"', 'value="3x3"'),
 }
 MUTATIONS: dict[str, Mutation] = (
-    FILES | PLAYLISTS | VARIANTS | GROUPS_TABLE | OFFER | MEDIA_TABLE | TRICK_TABLE | CMAF | DASH
+    FILES | PLAYLISTS | VARIANTS | GROUPS_TABLE | OFFER | MEDIA_TABLE | TRICK_TABLE | LIMITS | CMAF | DASH
 )

@@ -31,6 +31,7 @@ from tests.trees import (
     good_files,
     hvcc,
     init,
+    protection,
     segment,
     tree_of,
     video_fragments,
@@ -168,11 +169,12 @@ class TestInitSegments:
         assert (found.codec.text, found.channels, found.sample_rate, found.language) == (text, channels, rate, "eng")
 
     def test_of_protected_media_tell_the_format_below(self) -> None:
-        sinf = box("sinf", box("frma", b"avc1"))
+        sinf = protection(1, 9)
 
         found = parse_init(video_init(SIZE, visual_entry(SIZE, "encv", avcc(), sinf)))
 
         assert (found.entry, found.protected, found.codec.text) == ("avc1", True, "avc1.64001f")
+        assert (found.scheme, found.pattern) == ("cbcs", (1, 9))
 
     @given(damaged(video_init(SIZE)) | damaged(audio_init(2, b"\x11\x90")) | damaged(init("soun", 1, aac_entry())))
     def test_damaged_ones_are_read_or_box_errors(self, data: bytes) -> None:
