@@ -98,7 +98,7 @@ def hand_over_texts(
         copy = copies[track.stream]
         copy.close()
         if copy.faults:
-            warnings.append(f"{copy.faults} pieces of subtitle stream {track.stream} could not be used")
+            warnings.append(f"subtitle stream {track.stream}: pieces that could not be used: {copy.faults}")
         if copy.cues:
             kept.append(track)
             hand_over(copy.path)

@@ -22,7 +22,7 @@ from raven import messages, names
 from raven.messages import PurgeJob
 from raven.ports import Row
 from tests.farm.farm import FRAMES, ROOT, Farm, Pipe, Servers, Syslog
-from tests.media import count_frames, ffmpeg
+from tests.media import count_frames, ffmpeg, run_ffmpeg
 from tests.servers.process import clean_environment
 
 pytestmark = pytest.mark.servers
@@ -184,6 +184,22 @@ def test_chunks_are_encoded_while_the_master_still_reads(farm: Farm, film: Path)
     assert farm.done(task)["duration"] == pytest.approx(FRAMES / 25)
     folder = farm.download(task, farm.folder / "recording")
     assert count_frames(ffmpeg(), folder / names.MULTIVARIANT) == [FRAMES, FRAMES]
+
+
+def test_subtitles_go_through_the_farm(farm: Farm, short: Path, tmp_path: Path) -> None:
+    """A job of its own, by real messages and rows, from an object of cues to WebVTT beside the film."""
+    (tmp_path / "said.srt").write_text("1\n00:00:00,200 --> 00:00:00,900\nHello <i>farm</i>\n", encoding="utf-8")
+    source = farm.sources / "said.mkv"
+    language = ["-metadata:s:s:0", "language=eng"]
+    run_ffmpeg(["-i", str(short), "-i", str(tmp_path / "said.srt"), "-map", "0", "-map", "1", *language, str(source)])
+    task = farm.submit(source, profile="test")
+    row = farm.done(task)
+    folder = farm.download(task, tmp_path / "downloaded")
+    text = "00:00:00.200 --> 00:00:00.900\nHello <i>farm</i>\n"
+    assert (folder / "text/eng-1/subtitles.vtt").read_text("utf-8") == f"WEBVTT\n\n{text}"
+    assert (folder / "text/eng-1/seg-000001.vtt").read_text("utf-8").endswith(f"\n\n{text}")
+    assert 'URI="text/eng-1/playlist.m3u8"' in (folder / names.MULTIVARIANT).read_text("utf-8")
+    assert [track["language"] for track in json.loads(row["metadata"])["text"]] == ["eng"]
 
 
 def test_deleting_a_running_task_stops_it_and_nothing_else(farm: Farm, film: Path, short: Path) -> None:
