@@ -1,10 +1,11 @@
-"""Which packets a decoder can start at cleanly: NAL unit types of H.264 and HEVC. Pure."""
+"""Which packets a decoder can start at cleanly: NAL unit types of H.264 and HEVC, groups of MPEG-2. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 IDR = {"h264": {5}, "hevc": {16, 17, 18, 19, 20}}  # H.264 7.4.1; H.265 7.4.2.2: BLA and IDR
+GROUP_START, CLOSED_GOP = b"\x00\x00\x01\xb8", 0x40  # ISO/IEC 13818-2 6.2.2.6
 PICTURES = {"h264": range(1, 6), "hevc": range(32)}
 
 
@@ -63,8 +64,12 @@ def parameter_sets(extradata: bytes | None) -> Iterator[tuple[int, bytes]]:
 def starts_clean(codec: str, extradata: bytes | None, packet: bytes) -> bool:
     """Whether all that follows a keyframe `packet` in display order decodes from it alone.
 
-    True for every codec but H.264 and HEVC; there only for an IDR (or BLA), as a recovery point may recover late.
+    In H.264 and HEVC only from an IDR (or BLA), as a recovery point may recover late; in MPEG-2 from a closed GOP, as
+    libavcodec gives the captions of leading pictures that it skips to the next picture. From any of other codecs.
     """
+    if codec in ("mpeg1video", "mpeg2video"):
+        group = packet.partition(GROUP_START)[2]
+        return len(group) > 3 and bool(group[3] & CLOSED_GOP)
     return codec not in IDR or first_picture(codec, extradata, packet) in IDR[codec]
 
 

@@ -10,7 +10,7 @@ import pytest
 from raven import names
 from tests.captions import NOTHING, Pair, captioned_clip, pair, pop_on, read_pairs, user_data
 from tests.e2e.tools import Film, Raven, corpus_file
-from tests.media import generate_clip
+from tests.media import generate_clip, run_ffmpeg
 from tests.players.player import Player, missing, play
 from tests.servers.fixtures import need
 
@@ -48,6 +48,28 @@ def test_every_byte_comes_through_the_seams_once(raven: Raven, tmp_path: Path, r
     wanted = said()[: FRAMES // 2] if rate == "60" else said()
     assert first_field == [both for both in wanted if both != NOTHING]
     film.check_frames(FRAMES)
+
+
+OPEN_GROUPS = {
+    # leading pictures are skipped where a decoder begins; libavcodec gives their captions to the next one
+    "mpeg2": ["-c:v", "mpeg2video", "-a53cc", "1", "-b:v", "2M", "-bf", "2", "-g", "15"],
+    "h264-interlaced": [
+        "-vf",
+        "setfield=tff",
+        "-c:v",
+        "libx264",
+        "-x264-params",
+        "tff=1:keyint=25:open-gop=1:weightp=0",
+    ],
+}
+
+
+@pytest.mark.parametrize("codec", OPEN_GROUPS)
+def test_open_groups_of_pictures_keep_them_in_order(raven: Raven, tmp_path: Path, codec: str) -> None:
+    plain, source = write_source(tmp_path / "plain.mp4", "30000/1001"), tmp_path / "film.ts"
+    run_ffmpeg(["-i", str(plain), *OPEN_GROUPS[codec], str(source)])
+    film = raven.encode(source, tmp_path / "out", "seconds")
+    assert [both for kind, both in pairs_of(film, "small") if kind == 0] == [b for b in said() if b != NOTHING]
 
 
 def test_the_manifests_declare_what_is_there(raven: Raven, tmp_path: Path) -> None:

@@ -57,9 +57,21 @@ def test_idr_and_bla_are_clean_in_hevc_but_cra_is_not(kind: int, clean: bool) ->
     assert starts_clean("hevc", HVCC, prefixed(*headers, hevc(kind))) is clean
 
 
-@pytest.mark.parametrize("codec", ["vp9", "av1", "mpeg2video", "prores"])
+@pytest.mark.parametrize("codec", ["vp9", "av1", "prores"])
 def test_a_keyframe_of_any_other_codec_is_clean(codec: str) -> None:
     assert starts_clean(codec, None, b"")
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_only_a_closed_group_of_pictures_is_clean_in_mpeg_2(codec: str) -> None:
+    """13818-2 6.2.2.6: 25 bits of time code, then closed_gop and broken_link."""
+    sequence, picture = b"\0\0\1\xb3" + bytes(8), b"\0\0\1\0" + bytes(4)
+    group = b"\0\0\1\xb8\xff\xff\xff"
+
+    for last, clean in ((0xC0, True), (0xE0, True), (0x40, True), (0x80, False), (0xA0, False), (0, False)):
+        assert starts_clean(codec, None, sequence + group + bytes([last]) + picture) is clean
+    assert not starts_clean(codec, None, sequence + group)
+    assert not starts_clean(codec, None, sequence + picture)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
@@ -81,7 +93,7 @@ def test_start_codes_of_four_bytes_are_start_codes() -> None:
 
 
 @given(
-    st.sampled_from(["h264", "hevc", "vp9"]),
+    st.sampled_from(["h264", "hevc", "vp9", "mpeg2video"]),
     st.one_of(st.none(), st.binary(max_size=30), st.just(AVCC), st.just(HVCC)),
     st.binary(max_size=200),
 )
