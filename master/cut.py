@@ -166,20 +166,8 @@ class VideoCutter:
         for cut in self._pending:
             self._file.write(cut.packet, cut.pts)
         self._file.close()
-        if self._file.packets == 1:
-            self._write_twice()
         self._ready(self._index, self._file.path)
         return self._index + 1
-
-    def _write_twice(self) -> None:
-        """NUT keeps no durations: a picture alone would last no time, and be no frame. So it comes again at its end."""
-        ((packet, pts),) = read_back(self._file.path, 0, 1, self._tick)
-        again = av.Packet(bytes(packet))
-        again.is_keyframe = packet.is_keyframe
-        self._file = self._open()
-        self._file.write(packet, pts)
-        self._file.write(again, pts + math.ceil(self._step / self._tick))
-        self._file.close()
 
     def _open(self) -> NutFile:
         return NutFile(self._folder / f"chunk-{self._index:06d}.nut", self._stream, self._origin)

@@ -15,6 +15,8 @@ chunk silently by the B-frame delay.
 """
 
 
+PARTS = 100_000
+"""Parts of a second that times are rounded to before they are rounded to frames."""
 LEAD = 2
 """Frames that a deinterlacer looks back and ahead for a picture; a chunk carries them."""
 
@@ -28,14 +30,23 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
         *([f"scale={video.coded_width}:{video.coded_height}"] if video.orient or deinterlaced(video) else []),
         *([deinterlace_filter(video)] if deinterlaced(video) else []),
         f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
-        f"settb=expr={grid.rate.denominator}/{grid.rate.numerator}",  # nearest frame, from absolute time
+        f"settb=expr={_fine(grid.rate)}",  # the range starts at an exact time: nearest frame, from absolute time
         # start_time: the range starts at its first frame, whatever the lead-in packets gave
-        # pass: a last frame without a duration (a still picture) is a frame
+        # pass: a last frame lasts to the next place of the grid, however short it is taken for (NUT has no durations)
         f"fps=fps={rate}:start_time={float(grid.time_of(span.first)):.9f}:eof_action=pass",
     ]
     if tail:
         chain.append(f"tpad=stop_mode=clone:stop={tail}")  # the last source frame lasts to the end of the grid
     return ",".join(chain)
+
+
+def _fine(rate: Fraction) -> str:
+    """About 10 us, an odd part of a frame. Rounding to it first changes no frame: half a frame lies between two parts.
+
+    Coarse enough that `fps` finds its start time, which it takes in microseconds, on it exactly.
+    """
+    parts = min(int(PARTS / rate), ((1 << 31) - 1) // rate.numerator - 1) | 1  # ffmpeg counts in 32 bits
+    return f"{rate.denominator}/{rate.numerator * parts}"
 
 
 def deinterlaced(video: VideoFacts) -> bool:

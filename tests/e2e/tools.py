@@ -86,6 +86,13 @@ chunk_segments = 1
     + _LOSSLESS
     + _RUNG.format(name="small", width=320, height=180, crf=0)
     + _AUDIO,
+    # so many chunks that every file has seams, in pictures so small that all frames can be compared
+    "corpus": _SECOND_CHUNKS
+    + _COMMON
+    + _LOSSLESS
+    + _RUNG.format(name="small", width=160, height=90, crf=0)
+    + _AUDIO
+    + "[thumbs]\nevery_seconds = 30\n",
     "lossless-hevc": _SECOND_CHUNKS
     + '[video]\ncodec = "libx265"\npreset = "ultrafast"\nthreads = 1\noptions = { lossless = "1", bframes = "3" }\n'
     + _SOURCE_SIZE
@@ -311,9 +318,10 @@ def count_samples(manifest: Path, stream: str) -> int:
     return sum(int(line.split(",")[3]) for line in lines if line and not line.startswith("#"))
 
 
-def picture_size(source: Path) -> tuple[int, int]:
-    """Width and height of what comes out of the decoder, orientation undone."""
-    text = run_ffmpeg(["-i", str(source), "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
+def picture_size(source: Path, stream: int | None = None) -> tuple[int, int]:
+    """Width and height of what comes out of the decoder, orientation undone: of a stream, or of the first video."""
+    which = "0:v:0" if stream is None else f"0:{stream}"
+    text = run_ffmpeg(["-loglevel", "fatal", "-i", str(source), "-map", which, "-frames:v", "1", "-f", "framecrc", "-"])
     line = next(line for line in text.splitlines() if line.startswith("#dimensions 0:"))
     width, height = line.split(":", 1)[1].strip().split("x")
     return int(width), int(height)

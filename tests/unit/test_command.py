@@ -72,7 +72,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
     # Then this is all of it
     graph = (
         "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),"
-        "scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/24000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
+        "scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/100104000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
         "tpad=stop_mode=clone:stop=5,setparams=color_primaries=9:color_trc=16:colorspace=9:range=1,"
         "split=3[v0][v1][t];"
         "[v0]transpose=clock,scale=202:360:flags=bicubic,setsar=1,format=yuv420p[out0];"
@@ -110,7 +110,7 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
     # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it
     graph = (
         "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,59.980000000)+gte(t\\,62.380000000),"
-        "setpts=PTS-round(60/TB),settb=expr=1/25,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
+        "setpts=PTS-round(60/TB),settb=expr=1/100025,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
         "[v0]scale=1280:720:flags=bicubic,setsar=1,format=yuv420p[out0]"
     )
     assert command == [
