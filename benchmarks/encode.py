@@ -7,6 +7,7 @@ Without a clip it makes one of 60 s. Ratios are Raven's figure over ffmpeg's: be
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.measure import Measured, measure
 from master.prepare import probe
+from raven import names
 from raven.config import ffmpeg_path, load_settings
 from raven.media.encoders import encoder_arguments
 from raven.media.ladder import choose_renditions
@@ -66,6 +68,11 @@ def media_bytes(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.suffix in (".mp4", ".m4s"))
 
 
+def checker_seconds(folder: Path) -> float:
+    """What the checker took of the publish job, as task.json tells."""
+    return float(json.loads((folder / names.TASK_JSON).read_text("utf-8"))["check"]["seconds"])
+
+
 def ratio_line(name: str, raven: list[float], plain: list[float]) -> tuple[str, str, str, str]:
     """Median of each and of the pairwise ratios."""
     ratios = [a / b for a, b in zip(raven, plain, strict=True)]
@@ -75,7 +82,7 @@ def ratio_line(name: str, raven: list[float], plain: list[float]) -> tuple[str, 
 
 def run_pair(
     ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile, workers: int
-) -> tuple[Measured, Measured, int, int]:
+) -> tuple[Measured, Measured, float, int, int]:
     """One run of each, in fresh folders."""
     with tempfile.TemporaryDirectory(prefix="raven-bench-") as name:
         root = Path(name)
@@ -84,7 +91,13 @@ def run_pair(
         command = [sys.executable, "-m", "raven", "encode", str(clip), "--output", str(root / "raven" / "out")]
         (root / "raven").mkdir()
         raven = measure([*command, "--profile", profile.name, "--workers", str(workers)], root / "raven")
-        return raven, plain, media_bytes(root / "raven"), media_bytes(root / "plain")
+        return (
+            raven,
+            plain,
+            checker_seconds(root / "raven" / "out"),
+            media_bytes(root / "raven"),
+            media_bytes(root / "plain"),
+        )
 
 
 @click.command(help=__doc__)
@@ -116,6 +129,8 @@ def main(clip: Path | None, pairs: int, workers: int, profile_name: str) -> None
     table.add_row(*ratio_line("MB out", [b / 1e6 for *_, b, _ in runs], [b / 1e6 for *_, b in runs]))
     console = Console(width=110)
     console.print(table)
+    shares = [100 * checked / raven.cpu for raven, _, checked, *_ in runs]
+    console.print(f"checker: {statistics.median(shares):.2f} % of Raven's CPU")
     for whose, peaks in (("raven", runs[-1][0].peaks), ("plain", runs[-1][1].peaks)):
         text = ", ".join(f"{name} {peak / 1e6:.0f} MB" for name, peak in sorted(peaks.items()))
         console.print(f"peak memory of each process, {whose}: {text}")
