@@ -5,6 +5,7 @@ from __future__ import annotations
 from master.prepare import Tools, prepare
 from master.publish import publish
 from master.purge import purge
+from master.sources import is_remote
 from master.tools import MediaTools
 from raven.agent import Agent
 from raven.config import Settings, ffmpeg_path
@@ -39,8 +40,10 @@ def run(settings: Settings, signals: Signals) -> None:
     if not settings.sources:
         raise ConfigError("sources: set RAVEN_SOURCES to the folders that sources may lie in, by commas")
     for root in settings.sources.split(","):
-        if not root.strip().startswith("/") and "://" not in root:
-            raise ConfigError(f"sources: {root.strip() or 'an empty one'} is not the absolute path of a folder")
+        if not root.strip().startswith("/") and not is_remote(root.strip()):
+            raise ConfigError(
+                f"sources: {root.strip() or 'an empty one'} is neither the absolute path of a folder nor a URL"
+            )
     broker, storage = open_broker(settings), open_storage(settings)
     serve(build_agent(settings, broker, storage), signals)
     broker.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import master.cutter
 from master.cutter import Event, Order
-from master.sources import resolve
+from master.reach import Reach
 from raven import names
 from raven.agent import Context
 from raven.errors import ProcessFailed, TaskError
@@ -49,9 +49,9 @@ def cutter_command() -> list[str]:
 
 def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     """Cuts the source. Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke."""
-    path = resolve(job.source, tools.roots)
     profile = job.profile
     with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as folder:
+        path = Reach(tools.roots, Path(folder), tools.limits, context.stop).path(job.source)
         order = Order(
             path=path,
             folder=folder,

@@ -9,6 +9,58 @@ from urllib.parse import unquote, urlsplit
 
 from raven.errors import SourceRefused, SourceUnreadable
 
+REMOTE = ("http", "https", "s3")
+_PORTS = {"http": 80, "https": 443}
+
+
+def is_remote(source: str) -> bool:
+    return source.partition("://")[0].lower() in REMOTE and "://" in source
+
+
+def allow(url: str, roots: str | None) -> str:
+    """The URL to fetch, when `url` lies under one of the URL prefixes among `roots` (by commas). Raises SourceRefused.
+
+    For s3 the prefix says which endpoint has the bucket, never the source: the master's keys must go nowhere else.
+    Asked again for every redirect and every piece of a playlist. A prefix ends at a folder: `https://host/in` allows
+    `https://host/in/film.mkv`, not `https://host/intern/`.
+    """
+    wanted = _place(url)
+    if wanted[0] == "s3" and "?" in url:
+        raise SourceRefused("the source's URL has options; for s3 they belong into RAVEN_SOURCES, after the prefix")
+    for root in (roots or "").split(","):
+        if is_remote(root.strip()):
+            scheme, host, port, path = _place(root.strip())
+            folder = path.rstrip("/") + "/"
+            if wanted[:3] == (scheme, host, port) and (wanted[3] == path or wanted[3].startswith(folder)):
+                options = root.strip().partition("?")[2]
+                return f"{url}?{options}" if scheme == "s3" and options else url
+    raise SourceRefused(
+        f"the source {_shown(url)} is outside the allowed hosts of this master; copy it there or extend RAVEN_SOURCES"
+    )
+
+
+def _place(url: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port and path of a URL. Raises SourceRefused for one that may mean another place than it says."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SourceRefused(f"the source {_shown(url)} is not a URL: {error}") from error
+    if parts.scheme not in REMOTE or not parts.hostname:
+        raise SourceRefused(f"the source {_shown(url)} is not a URL that is read; {', '.join(REMOTE)} are")
+    if parts.username is not None or parts.password is not None:
+        raise SourceRefused("the source's URL holds a user name or password; such URLs are not read")
+    if any(not 32 < ord(c) < 127 for c in url) or "\\" in url:
+        raise SourceRefused(f"the source {_shown(url)} holds a character that a URL must escape")
+    if {"..", "."} & set(unquote(unquote(parts.path)).replace("\\", "/").split("/")):
+        raise SourceRefused(f"the source {_shown(url)} climbs in its path")
+    return parts.scheme, parts.hostname, port or _PORTS.get(parts.scheme), parts.path or "/"
+
+
+def _shown(url: str) -> str:
+    """Without its query, which may hold a token."""
+    return url.partition("?")[0][:300]
+
 
 def resolve(source: str, roots: str | None) -> str:
     """The absolute path of `source`, links followed, when it lies under one of the `roots` (by commas).

@@ -51,6 +51,14 @@ def open_broker(settings: Settings) -> Broker:
     raise ConfigError("broker: set RAVEN_BROKER to amqp://user:password@host:5672/")
 
 
+def open_bucket(url: str) -> tuple[Storage, str]:
+    """The bucket of an object's URL, `s3://bucket/key?endpoint=https://host`, and the key. Raises ConfigError."""
+    from raven.adapters.s3 import S3Storage  # noqa: PLC0415
+
+    parts = urlsplit(url)
+    return S3Storage(parts._replace(path="").geturl()), unquote(parts.path.lstrip("/"))
+
+
 def open_storage(settings: Settings) -> Storage:
     """By `settings.storage`. Raises ConfigError."""
     url = settings.storage or ""

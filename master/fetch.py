@@ -1,0 +1,169 @@
+"""Fetching remote sources into the master's own space: http(s) with resume, s3. The child that cuts has no network."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+)
+
+from raven.errors import SourceUnreadable, Unavailable
+from raven.limits import Limits
+from raven.process import StopSignal
+from raven.wiring import open_bucket
+
+TIMEOUT = 30.0
+"""Seconds without a byte before the connection counts as broken."""
+RETRIES = 5  # in a row without a byte; each waits twice as long
+FIRST_WAIT = 0.5
+BLOCK = 1 << 18
+SPARE_BYTES = 256 << 20
+"""Of disk that a download leaves free: the chunks need room too."""
+_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+Allow = Callable[[str], str]
+"""Gives an allowed URL back, raises SourceRefused for any other."""
+
+
+class _Broken(Exception):
+    """The connection broke; what has come stays."""
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows only to where a source may lie."""
+
+    def __init__(self, allow: Allow) -> None:
+        self._allow = allow
+
+    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Any:
+        try:
+            self._allow(newurl)
+        except BaseException:
+            fp.close()
+            raise
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@dataclass
+class Download:
+    """One URL on its way into one file."""
+
+    url: str
+    target: Path
+    allow: Allow
+    limits: Limits
+    stop: StopSignal
+    tag: str | None = None
+    """The server's name for this very content, so that a resumed download never joins two versions."""
+
+    def run(self) -> Path:
+        """The file, whole. Raises SourceRefused, SourceUnreadable, LimitExceeded, Unavailable or Cancelled."""
+        self.allow(self.url)
+        self.target.touch()
+        failures = 0
+        while True:
+            before = self._size
+            try:
+                self._go_on()
+            except _Broken as error:
+                failures = 0 if self._size > before else failures + 1
+                if failures >= RETRIES:
+                    raise Unavailable(f"the source's server {self._host} does not answer: {error}") from error
+                self.stop.wait(FIRST_WAIT * 2**failures)
+                self.stop.check()
+            else:
+                return self.target
+
+    @property
+    def _size(self) -> int:
+        return self.target.stat().st_size
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    def _go_on(self) -> None:
+        """From the first missing byte to the end. Raises _Broken when the connection does not last so long."""
+        have = self._size
+        headers = {"Accept-Encoding": "identity", "User-Agent": "raven"}
+        if have and self.tag:
+            headers |= {"Range": f"bytes={have}-", "If-Range": self.tag}
+        try:
+            with self._opener().open(Request(self.url, headers=headers), timeout=TIMEOUT) as answer:  # noqa: S310
+                self._take(answer, have)
+        except HTTPError as error:
+            error.close()
+            if error.code in _LATER:
+                raise _Broken(f"status {error.code}") from error
+            said = f"{self._host} says {error.code} {error.reason}"
+            raise SourceUnreadable(f"the source cannot be fetched: {said}") from error
+        except (URLError, http.client.HTTPException, OSError) as error:
+            raise _Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
+
+    def _opener(self) -> OpenerDirector:
+        opener = OpenerDirector()  # no handler for file:, ftp: and data:
+        handlers = (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
+        for handler in (*handlers, _Redirects(self.allow)):
+            opener.add_handler(handler)
+        return opener
+
+    def _take(self, answer: Any, have: int) -> None:
+        start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+        resumed = answer.status == 206 and start is not None and int(start[1]) == have
+        length = answer.headers.get("Content-Length", "")
+        at = have if resumed else 0
+        end = at + int(length) if length.isdigit() else None
+        etag = answer.headers.get("ETag", "")
+        self.tag = (etag if not etag.startswith("W/") else "") or answer.headers.get("Last-Modified")
+        self.limits.check_bytes(end or at)
+        with self.target.open("r+b") as file:
+            file.truncate(at)
+            file.seek(at)
+            _room(self.target, (end or at) - at)
+            while block := answer.read(BLOCK):
+                self.stop.check()
+                at += len(block)
+                self.limits.check_bytes(at)
+                _room(self.target, len(block))
+                file.write(block)
+        if end is not None and at < end:
+            raise _Broken(f"it ended after {at} of {end} bytes")
+
+
+def _room(target: Path, size: int) -> None:
+    if shutil.disk_usage(target.parent).free < size + SPARE_BYTES:
+        raise Unavailable(f"no room for the source in {target.parent}: {size} bytes and {SPARE_BYTES} more are needed")
+
+
+def fetch(url: str, target: Path, allow: Allow, limits: Limits, stop: StopSignal) -> Path:
+    """The content of an allowed http(s) or s3 URL as the file `target`."""
+    place = allow(url)
+    if urlsplit(place).scheme == "s3":
+        return _fetch_object(place, target, limits)
+    return Download(url, target, allow, limits, stop).run()
+
+
+def _fetch_object(url: str, target: Path, limits: Limits) -> Path:
+    bucket, key = open_bucket(url)
+    size = next((entry.bytes for entry in bucket.entries(key) if entry.key == key), None)
+    if size is None:
+        raise SourceUnreadable(f"the source {url.partition('?')[0]} does not exist")
+    limits.check_bytes(size)
+    _room(target, size)
+    bucket.fetch(key, target)
+    return target
