@@ -56,10 +56,11 @@ def mpd_frame_rate_is_true(tree: Tree) -> Faults:
 
 @must("ISO/IEC 23009-1 5.3.7.2")
 def mpd_shape_is_true(tree: Tree) -> Faults:
-    """@sar is the sample aspect ratio of the init segment."""
+    """@sar is the sample aspect ratio of the init segment: the picture is as wide by both, to a pixel."""
     for track, r, init in _tracks(tree):
         declared = mpd.ratio(r.attributes.get("sar"))
-        if declared and init.shape and all(init.shape) and declared != Fraction(*init.shape):
+        real = Fraction(*init.shape) if init.shape and all(init.shape) else None
+        if declared and real and init.shape and abs(declared - real) * init.width >= 1:
             yield Fault(track.where, f"@sar {r.attributes['sar']}", "{}:{}".format(*init.shape))
 
 
