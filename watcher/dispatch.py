@@ -28,6 +28,16 @@ LOST_SECONDS = 20  # a queued job this old, with its queue empty, has lost its m
 log = structlog.get_logger()
 
 
+UNREADABLE = (ValueError, LookupError)
+"""What rows raise that another version, or somebody by hand, has written; pydantic's errors are among them."""
+
+
+def give_up(store: Store, task: int, error: Exception) -> None:
+    """Fails a task whose rows cannot be read; a deleted one stays for `scrub.py`, and is logged."""
+    log.error("rows cannot be read", task=task, fault=str(error))
+    store.fail(task, f"the rows of this task cannot be read, were they written by another version? {error}")
+
+
 class Dispatcher:
     """Keeps the window of each queue full."""
 
@@ -56,6 +66,13 @@ class Dispatcher:
 
     def _message(self, row: JobRow) -> Value | None:
         """The order of a job, or None when its task is gone or can no longer be read: the plan deals with that."""
+        try:
+            return self._order(row)
+        except UNREADABLE as error:
+            give_up(self._store, row.task_id, error)
+            return None
+
+    def _order(self, row: JobRow) -> Value | None:
         if row.kind == "purge":
             return purge_order(row.task_id, row)
         task = self._store.task(row.task_id)

@@ -15,7 +15,7 @@ from raven.messages import Alive, BadMessage, CancelJob, CancelTask, JobReport, 
 from raven.model import PrepareResult, SourceFacts
 from raven.ports import Broker, Database, Delivery
 from raven.profile import Profile
-from watcher.dispatch import Dispatcher
+from watcher.dispatch import UNREADABLE, Dispatcher, give_up
 from watcher.orders import audio_samples, task_profile
 from watcher.plan import Ending, Plan, plan, plan_deleted, prepared
 from watcher.rows import ENDED, JobRow, JobState, TaskRow, TaskState, Transition
@@ -130,7 +130,14 @@ class Watcher:
     # planning
 
     def _advance(self, task: int) -> None:
-        """Plans a task until nothing more is to do now, in one transaction."""
+        """Plans a task. One whose rows cannot be read ends alone, and no other waits for it."""
+        try:
+            self._plan_out(task)
+        except UNREADABLE as error:
+            give_up(self._store, task, error)
+
+    def _plan_out(self, task: int) -> None:
+        """Plans until nothing more is to do now, in one transaction."""
         with self._store.transaction():
             for _ in range(MAX_STEPS):
                 if not self._step(task):

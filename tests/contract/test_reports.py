@@ -123,3 +123,25 @@ def test_a_source_may_have_more_to_tell_than_64_kilobytes(database: Database) ->
     facts = json.dumps({"audio": ["commentary"] * 10_000})
     Store(database).set_facts(1, facts)
     assert database.query("SELECT metadata FROM tasks")[0]["metadata"] == facts
+
+
+@pytest.mark.parametrize("spoilt", ['{"facts": 1}', "not JSON", '{"version": 99}'])
+def test_a_task_whose_rows_cannot_be_read_fails_alone(
+    spoilt: str, watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """Another version, or a person, may have written them: all other tasks go on."""
+    # Given two tasks, of which the first has a result that nobody can read
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/other.mkv')")
+    database.execute("UPDATE jobs SET result = ? WHERE id = 1", (spoilt,))
+    database.execute("UPDATE tasks SET status = 'new' WHERE id = 1")
+
+    # When a node speaks of the first
+    say(broker, ABOUT | {"type": "started"})
+    for _ in range(3):
+        watcher.turn()
+
+    # Then the first has ended with the reason, and the second is on its way
+    first, second = database.query("SELECT status, message FROM tasks ORDER BY id")
+    assert first["status"] == "failed"
+    assert "cannot be read" in first["message"]
+    assert second["status"] == "preparing"
