@@ -198,7 +198,8 @@ class PrepareResult(Value):
     """The end of cutting. While it goes on, `chunks` and `frames_read` grow and `complete` is False."""
 
     facts: SourceFacts
-    chunks: int = 0
+    chunks: int = Field(default=0, ge=0, le=1_000_000)
+    """Each becomes a row: a bound that no film reaches, against a report that is wrong."""
     frames: int = 0
     """N when complete; for audio alone 0."""
     tail: int = 1
