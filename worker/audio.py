@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raven import names
 from raven.agent import Context
+from raven.errors import OutputWrong
 from raven.media.cmaf import cut_audio
 from raven.media.grid import AudioGrid
 from raven.media.sound import audio_command, renditions_of
@@ -25,20 +26,27 @@ def encode_audio(job: AudioJob, context: Context, tools: Tools) -> AudioResult:
 
     Raises OutputWrong unless exactly the wanted packets came out.
     """
-    audio = job.profile.audio
-    grid = AudioGrid(job.profile.sample_rate, job.samples)
     with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as name:
-        folder = Path(name)
-        source = folder / "audio.nut"
+        source = Path(name) / "audio.nut"
         tools.storage.fetch(names.audio_source_key(job.task, job.track.name), source)
-        command = audio_command(tools.ffmpeg, str(source), str(folder), job.track, audio, job.samples)
-        context.notes.update(command=pasteable(command), track=job.track.name)
-        begun = time.monotonic()
-        run(command, context.stop, lambda block: _progress(block, job, context), _box(job, tools), tools.stall_seconds)
-        context.notes["speed"] = round(job.samples / grid.sample_rate / (time.monotonic() - begun), 2)
-        result = _store(job, grid, folder, context, tools)
+        try:
+            result = _encode(job, source, context, tools, steady=False)
+        except OutputWrong as error:
+            context.notes["again"] = str(error)  # a change of channels in mid-track makes the count of samples wrong
+            result = _encode(job, source, context, tools, steady=True)
     context.notes["bytes"] = result.bytes
     return result
+
+
+def _encode(job: AudioJob, source: Path, context: Context, tools: Tools, *, steady: bool) -> AudioResult:
+    audio, grid = job.profile.audio, AudioGrid(job.profile.sample_rate, job.samples)
+    folder = source.parent
+    command = audio_command(tools.ffmpeg, str(source), str(folder), job.track, audio, job.samples, steady=steady)
+    context.notes.update(command=pasteable(command), track=job.track.name)
+    begun = time.monotonic()
+    run(command, context.stop, lambda block: _progress(block, job, context), _box(job, tools), tools.stall_seconds)
+    context.notes["speed"] = round(job.samples / grid.sample_rate / (time.monotonic() - begun), 2)
+    return _store(job, grid, folder, context, tools)
 
 
 def _box(job: AudioJob, tools: Tools) -> Box:

@@ -68,19 +68,30 @@ def _chain(track: AudioFacts, rendition: AudioRendition, samples: int) -> str:
 
 
 def audio_command(
-    ffmpeg: str, source: str, folder: str, track: AudioFacts, audio: Sequence[AudioRendition], samples: int
+    ffmpeg: str,
+    source: str,
+    folder: str,
+    track: AudioFacts,
+    audio: Sequence[AudioRendition],
+    samples: int,
+    *,
+    steady: bool = False,
 ) -> list[str]:
     """One ffmpeg for one whole track into `folder/NAME.mp4` per rendition.
 
-    Each has exactly `samples` samples from the origin, in fragments of about a second.
+    Each has exactly `samples` samples from the origin, in fragments of about a second. `steady`: for a track whose
+    channels or sample rate change in its middle, as broadcasts do. It needs ffmpeg 7.1.
     """
     # NUT says how many channels there are but not which; where no layout is known it is the decoder's or the usual one
-    layout = ["-channel_layout:a", track.layout] if track.layout in MIXABLE else []
+    layout = ["-channel_layout:a", track.layout] if track.layout in MIXABLE and not steady else []
     command = [ffmpeg, *COMMON, *INPUT[:-2], *layout, *INPUT[-2:], "-i", source]
-    for name, rendition in renditions_of(audio, track).items():
+    renditions = renditions_of(audio, track)
+    if steady:
+        command += _steadied(track, [_chain(track, rendition, samples) for rendition in renditions.values()])
+    for number, (name, rendition) in enumerate(renditions.items()):
+        graph = ["-map", f"[a{number}]"] if steady else ["-map", "0:a:0", "-af", _chain(track, rendition, samples)]
         command += [
-            "-map", "0:a:0",
-            "-af", _chain(track, rendition, samples),
+            *graph,
             "-c:a", rendition.codec,
             "-b:a", f"{rendition.bitrate}k",
             "-threads:a", "1",  # same bytes everywhere
@@ -91,3 +102,17 @@ def audio_command(
             *MP4, f"{folder}/{name}.mp4",
         ]  # fmt: skip
     return command
+
+
+def _steadied(track: AudioFacts, chains: Sequence[str]) -> list[str]:
+    """Sound of one shape for the chains, by way of a loopback decoder.
+
+    ffmpeg begins a graph anew where the shape of what it is fed changes, and forgets how far it was. So a graph without
+    a memory comes first; what it gives is encoded as plain samples, and decoded for the graphs that count.
+    """
+    shape = track.layout if track.layout in MIXABLE else f"{track.channels}c"
+    even = f"aformat=sample_fmts=flt:sample_rates={track.sample_rate}:channel_layouts={shape}"
+    split = f"[dec:0]asplit={len(chains)}" + "".join(f"[s{n}]" for n in range(len(chains)))
+    graphs = [f"[s{n}]{chain}[a{n}]" for n, chain in enumerate(chains)]
+    plain = ["-map", "0:a:0", "-af", even, "-c:a", "pcm_f32le", "-f", "null", "-"]
+    return [*plain, "-dec", "0:0", "-filter_complex", ";".join([split, *graphs])]

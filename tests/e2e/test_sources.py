@@ -11,7 +11,7 @@ import pytest
 
 from tests import paff
 from tests.e2e.lossless import check_lossless
-from tests.e2e.tools import Film, Raven, read_frames
+from tests.e2e.tools import PACKET, SAMPLE_RATE, Film, Raven, count_samples, read_frames
 from tests.media import run_ffmpeg
 
 WEAVE = "tinterlace=interleave_top,setfield=tff"
@@ -210,3 +210,41 @@ def test_too_little_of_a_truncated_source_is_refused(raven: Raven, tmp_path: Pat
     ran = raven.run(source, tmp_path / "out", "--profile", "quick")
     assert ran.status == 1
     assert "less than a second of the source can be decoded" in ran.stderr
+
+
+def test_sound_that_changes_from_stereo_to_six_channels_goes_on(raven: Raven, tmp_path: Path) -> None:
+    """As broadcasts do at every break."""
+    # Given two seconds of stereo, then two of 5.1
+    parts = []
+    for number, (channels, pitch) in enumerate(((2, 300), (6, 600))):
+        part = tmp_path / f"{number}.ts"
+        run_ffmpeg(
+            [
+                *("-loglevel", "fatal", "-f", "lavfi", "-i", "testsrc2=size=64x48:d=2"),
+                *("-f", "lavfi", "-i", f"sine={pitch}:d=2", "-c:v", "mpeg2video", "-bf", "0"),
+                *("-c:a", "ac3", "-ac", str(channels), "-output_ts_offset", str(2 * number), str(part)),
+            ]
+        )
+        parts.append(part.read_bytes())
+    source = tmp_path / "joined.ts"
+    source.write_bytes(b"".join(parts))
+
+    # When the film is encoded
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    # Then the sound is as long as the picture, the first part in it and the second too
+    playlist = film.playlist("audio", film.task["audio"][0]["name"])
+    samples = count_samples(playlist, "0:a:0")
+    assert abs(Fraction(samples, SAMPLE_RATE) - Fraction(film.task["frames"]) / film.rate) < Fraction(
+        PACKET, SAMPLE_RATE
+    )
+    loud = run_ffmpeg(
+        [
+            *("-loglevel", "fatal", "-i", str(playlist), "-af"),
+            "asetnsamples=48000,astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-",
+            *("-f", "null", "-"),
+        ]
+    )
+    levels = [float(line.split("=")[1]) for line in loud.splitlines() if "RMS_level" in line]
+    assert len(levels) >= 4
+    assert min(levels[:4]) > -40
