@@ -256,11 +256,12 @@ PLAYERS: list[tuple[Player, str]] = [
 @pytest.mark.parametrize(("player", "manifest"), PLAYERS, ids=[f"{player}-{name}" for player, name in PLAYERS])
 def test_players_show_each_text_when_it_is_said(film: Film, player: Player, manifest: str) -> None:
     need(missing())
-    playback = play(film.folder, manifest, player, rate=2, text="en")
+    rate = 1 if player == "dash" else 2  # faster, dash.js looks less far ahead for texts and misses some
+    playback = play(film.folder, manifest, player, rate=rate, text="en")
     assert playback.passed, playback.problems
-    seen = [t for t in playback.texts if t.text != "past the end" or player != "dash"]
-    assert [(t.language, t.start, t.end) for t in seen][:3] == [("en", 0.5, 2.0), ("en", 1.5, 4.0), ("en", 9.0, 14.5)]
-    assert player == "dash" or (seen[3].start, seen[3].end) == (20.4, 22.0)
+    seen = playback.texts
+    times = [(0.5, 2.0), (1.5, 4.0), (9.0, 14.5), (20.4, 22.0)]
+    assert [(t.language, t.start, t.end) for t in seen] == [("en", *time) for time in times]
     for text in seen:
         assert text.first == pytest.approx(text.start, abs=0.2)
         assert text.last == pytest.approx(text.end, abs=0.2)

@@ -24,10 +24,9 @@ async function dash(video, url, from, observer, text) {
   player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
     observer.error(true, `code ${error?.code ?? "?"}`, String(error?.message ?? error));
   });
-  player.on(dashjs.MediaPlayer.events.TEXT_TRACKS_ADDED, ({ tracks }) => {
-    if (text) player.setTextTrack(tracks.findIndex((track) => track.lang === text));
-  });
   player.initialize(video, url, false, from || NaN);
+  // a switch to a track that is shown already can keep dash.js from ending the stream
+  if (text) player.setInitialMediaSettingsFor("text", { lang: text });
   const thumbnail = (time) => new Promise((resolve) => { player.provideThumbnail(time, resolve); });
   return { thumbnail };
 }
