@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     status       VARCHAR(16) NOT NULL DEFAULT 'new',  -- new, preparing, encoding, publishing, done, failed
     progress     DOUBLE NOT NULL DEFAULT 0,           -- 0 to 1
     message      TEXT,                                -- why it failed, or what a person should know
-    url          VARCHAR(2048),                       -- of master.m3u8, once done; manifest.mpd lies beside it
+    url          VARCHAR(2048),                       -- of master.m3u8, once it plays; manifest.mpd beside it, once done
     metadata     MEDIUMTEXT,                          -- JSON: facts of the source
     duration     DOUBLE,                              -- seconds of the output
     created_at   TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, -- UTC in SQLite, the session's zone in MariaDB
@@ -33,7 +33,7 @@ CREATE INDEX IF NOT EXISTS tasks_status ON tasks (status);
 CREATE TABLE IF NOT EXISTS jobs (
     id          INTEGER PRIMARY KEY /*M! AUTO_INCREMENT */,
     task_id     INTEGER NOT NULL,
-    kind        VARCHAR(16) NOT NULL,                 -- prepare, encode, audio, text, publish, purge
+    kind        VARCHAR(16) NOT NULL,                 -- prepare, encode, audio, text, announce, publish, purge
     position    INTEGER NOT NULL,                     -- chunk or track number, from 0
     state       VARCHAR(16) NOT NULL DEFAULT 'waiting',
     attempt     INTEGER NOT NULL DEFAULT 1,           -- fences late reports

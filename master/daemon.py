@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from master.announce import announce
 from master.prepare import Tools, prepare
 from master.publish import publish
 from master.purge import purge
@@ -17,7 +18,7 @@ from raven.wiring import open_broker, open_storage
 
 
 def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
-    """A master with its three kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
+    """A master with its four kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
     tools = Tools(
         storage,
         settings.sources,
@@ -29,6 +30,7 @@ def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
     finishing = MediaTools(storage, ffmpeg_path(settings), settings.temporary)
     handlers = {
         "prepare": lambda job, context: prepare(job, context, tools),
+        "announce": lambda job, context: announce(job, context, storage),
         "publish": lambda job, context: publish(job, context, finishing),
         "purge": lambda job, context: purge(job, context, storage),
     }

@@ -34,7 +34,7 @@ from raven.media.presentation import (
 from raven.media.sound import renditions_of
 from raven.media.sprites import Sheets, thumbnail_track
 from raven.media.webvtt import chapters_document, clipped_chapters
-from raven.messages import PublishJob
+from raven.messages import FinishingJob, PublishJob
 from raven.model import AudioFacts, PublishResult
 from raven.ports import Storage
 
@@ -67,7 +67,7 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
     return PublishResult(url=storage.url(prefix + names.MULTIVARIANT), downloads=urls, bytes=size)
 
 
-def describe(job: PublishJob, storage: Storage) -> Presentation:
+def describe(job: FinishingJob, storage: Storage) -> Presentation:
     """The presentation of the job's segments, with what the stored init segments say. Raises OutputWrong."""
     facts, prefix = job.facts, names.out_prefix(job.task)
     rate = facts.video.rate if facts.video else None
@@ -77,7 +77,7 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
         grid = job.profile.cutting.grid(rate)
         for r in job.renditions:
             init = storage.get(f"{prefix}{names.video_path(r.name)}/{names.INIT}")
-            video.append(video_track(r, job.video[r.name], grid, job.frames, init))
+            video.append(video_track(r, job.video[r.name], grid, job.stored, init))
         iframes = _iframes(job, storage, grid)
     duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.sample_rate)
     default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
@@ -90,15 +90,15 @@ def describe(job: PublishJob, storage: Storage) -> Presentation:
     )
 
 
-def _iframes(job: PublishJob, storage: Storage, grid: Grid) -> IframeTrack | None:
+def _iframes(job: FinishingJob, storage: Storage, grid: Grid) -> IframeTrack | None:
     order = iframe_order(job.profile.iframes, grid, job.facts.video) if job.facts.video else None
     if order is None:
         return None
     init = storage.get(f"{names.out_prefix(job.task)}{names.IFRAMES}/{names.INIT}")
-    return iframe_track(job.iframes, order, grid, job.frames, init)
+    return iframe_track(job.iframes, order, grid, job.stored, init)
 
 
-def _audio(job: PublishJob, storage: Storage, facts: AudioFacts, label: str, default: bool) -> Iterator[AudioTrack]:
+def _audio(job: FinishingJob, storage: Storage, facts: AudioFacts, label: str, default: bool) -> Iterator[AudioTrack]:
     """A track of the source in all its renditions."""
     grid = AudioGrid(job.profile.sample_rate, job.samples)
     for name, rendition in renditions_of(job.profile.audio, facts).items():

@@ -11,13 +11,13 @@ from langcodes import standardize_tag
 from raven.errors import OutputWrong
 from raven.media import webvtt
 from raven.media.presentation import TextTrack, TimedSegment
-from raven.messages import PublishJob
+from raven.messages import FinishingJob
 from raven.model import AudioFacts, Chapter, TextFacts, TextResult
 
 FORMAT = "wvtt"
 
 
-def text_tracks(job: PublishJob, duration: Fraction) -> tuple[TextTrack, ...]:
+def text_tracks(job: FinishingJob, duration: Fraction) -> tuple[TextTrack, ...]:
     """The text tracks of a film of `duration` seconds. Raises OutputWrong when segments are missing."""
     facts = job.facts
     step = job.profile.cutting.segment_seconds

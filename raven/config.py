@@ -83,6 +83,9 @@ class Settings(BaseModel):
         default=600, gt=0, description="A child that makes no progress for so long hangs, and is ended."
     )
     attempts: int = Field(default=5, ge=1, le=100, description="Attempts of a job before its task fails.")
+    early_playback: bool = Field(
+        default=True, description="Whether a film can be played while the rest of it is encoded. Watcher only."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["auto", "pretty", "json"] = Field(
         default="auto", description="auto: pretty on a terminal, JSON elsewhere."

@@ -67,6 +67,7 @@ class LocalFarm:
                 "sources": "/",
                 "temporary": (self._state / "tmp").absolute(),
                 "slots": workers,
+                "early_playback": False,  # a film appears in its folder when it is whole
                 "node": "local",
                 "poll_seconds": 0.1,
                 "heartbeat_seconds": 0.5,

@@ -104,10 +104,9 @@ class TextJob(_Job):
     segment_seconds: Rational
 
 
-class PublishJob(_Job):
-    """Write the manifests over the stored segments."""
+class FinishingJob(_Job):
+    """What a film consists of, as far as it is stored."""
 
-    kind: Literal["publish"] = "publish"
     source: str
     profile: Profile
     facts: SourceFacts
@@ -124,6 +123,29 @@ class PublishJob(_Job):
     warnings: tuple[str, ...] = ()
     """What the source lacks."""
 
+    @property
+    def stored(self) -> int:
+        """Frames that are stored, from the first one on."""
+        return self.frames
+
+
+class AnnounceJob(FinishingJob):
+    """Write playlists over the chunks at the film's beginning, while the others are still encoded."""
+
+    kind: Literal["announce"] = "announce"
+    ready: int
+    """Frames of these chunks."""
+
+    @property
+    def stored(self) -> int:
+        return self.ready
+
+
+class PublishJob(FinishingJob):
+    """Write the manifests over the stored segments."""
+
+    kind: Literal["publish"] = "publish"
+
 
 class PurgeJob(_Job):
     """Remove the objects under these prefixes."""
@@ -132,13 +154,16 @@ class PurgeJob(_Job):
     prefixes: tuple[Annotated[str, Field(pattern=r"^(tmp|out)/[1-9][0-9]*/$")], ...]
 
 
-Job = Annotated[PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob, Field(discriminator="kind")]
+Job = Annotated[
+    PrepareJob | EncodeJob | AudioJob | TextJob | AnnounceJob | PublishJob | PurgeJob, Field(discriminator="kind")
+]
 JobResult = PrepareResult | EncodeResult | AudioResult | TextResult | PublishResult | PurgeResult
 RESULTS: dict[str, type[Value]] = {
     "prepare": PrepareResult,
     "encode": EncodeResult,
     "audio": AudioResult,
     "text": TextResult,
+    "announce": PublishResult,
     "publish": PublishResult,
     "purge": PurgeResult,
 }
@@ -216,7 +241,7 @@ class CancelJob(Value):
 
 Control = Annotated[CancelTask | CancelJob, Field(discriminator="type")]
 
-_job: TypeAdapter[PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob] = TypeAdapter(Job)
+_job: TypeAdapter[PrepareJob | EncodeJob | AudioJob | TextJob | AnnounceJob | PublishJob | PurgeJob] = TypeAdapter(Job)
 _report: TypeAdapter[Started | Progress | Done | Failed | Alive] = TypeAdapter(Report)
 _control: TypeAdapter[CancelTask | CancelJob] = TypeAdapter(Control)
 
@@ -238,7 +263,7 @@ def encode(message: Value) -> bytes:
     return message.model_dump_json().encode()
 
 
-def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob:
+def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | TextJob | AnnounceJob | PublishJob | PurgeJob:
     """Raises BadMessage."""
     return _read(_job, body, "job")
 

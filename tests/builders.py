@@ -16,7 +16,7 @@ from raven.media.grid import AudioGrid, Grid, Span
 from raven.media.ladder import choose_renditions, thumbs_in
 from raven.media.presentation import AudioTrack, Presentation, TextTrack, TimedSegment, VideoTrack
 from raven.media.sound import AUDIO_OFFSET
-from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
+from raven.messages import AnnounceJob, AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
 from raven.model import (
     AudioFacts,
     AudioRendition,
@@ -373,6 +373,13 @@ def publish_job() -> PublishJob:
         thumbs=sum(len(thumbs_in(grid, chosen.thumbs, span)) for span in spans),
         seconds={"encode": 12.5},
     )
+
+
+def announce_job() -> AnnounceJob:
+    """The first two chunks of four are stored."""
+    whole = publish_job()
+    video = {name: parts[:2] for name, parts in whole.video.items()}
+    return AnnounceJob(**{**dict(whole), "kind": "announce", "video": video, "ready": 120})
 
 
 def purge_job() -> PurgeJob:

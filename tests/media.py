@@ -57,12 +57,15 @@ def generate_clip(
     return target
 
 
-def count_frames(program: str, manifest: Path) -> list[int]:
-    """Decode every video stream of a file or manifest, in order of streams; the number of frames of each.
+def count_frames(program: str, manifest: Path, rungs: int) -> list[int]:
+    """Decode the rungs of a manifest, its first video streams, in order; the number of frames of each.
+
+    An MPD has the trick play rendition behind them, which ffmpeg's DASH demuxer reads in part twice.
 
     Any complaint of the decoder is an error: a seam between chunks must not even cause a warning.
     """
-    text = run_ffmpeg(["-i", str(manifest), "-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-"], program)
+    maps = [word for number in range(rungs) for word in ("-map", f"0:v:{number}")]
+    text = run_ffmpeg(["-i", str(manifest), *maps, "-fps_mode", "passthrough", "-f", "framecrc", "-"], program)
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     counted = Counter(int(line.split(",", 1)[0]) for line in lines)
     return [counted[stream] for stream in sorted(counted)]

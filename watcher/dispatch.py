@@ -11,16 +11,17 @@ from raven.errors import OptionInvalid, Unavailable
 from raven.model import Value
 from raven.ports import Broker
 from raven.profile import Profile
-from watcher.orders import order, publish_order, purge_order, task_profile
+from watcher.orders import announce_order, order, publish_order, purge_order, task_profile
 from watcher.plan import prepared
 from watcher.rows import JobRow, JobState
 from watcher.store import Store
 from watcher.transitions import again, queued, unqueued
 
 LANES = {
-    "master": (names.JOBS_MASTER, ("prepare", "publish", "purge")),
+    "master": (names.JOBS_MASTER, ("prepare", "announce", "publish", "purge")),
     "worker": (names.JOBS_WORKER, ("encode", "audio", "text")),
 }
+FINISHING = {"announce": announce_order, "publish": publish_order}
 SPARE = 2  # jobs in a queue beyond the free slots, so that no slot waits for the watcher's next turn
 NODE_SECONDS = 30  # a node that was silent for so long has no slots
 LOST_SECONDS = 20  # a queued job this old, with its queue empty, has lost its message
@@ -82,10 +83,11 @@ class Dispatcher:
             profile = task_profile(task, self._profiles)
         except OptionInvalid:
             return None
-        jobs = self._store.results_of(row.task_id) if row.kind == "publish" else self._store.jobs_of(row.task_id)
+        finishing = FINISHING.get(row.kind)
+        jobs = self._store.results_of(row.task_id) if finishing else self._store.jobs_of(row.task_id)
         state = next((prepared(job) for job in jobs if job.kind == "prepare"), None)
-        if row.kind == "publish" and state is not None:
-            return publish_order(task, row, state, jobs, profile)
+        if finishing is not None and state is not None:
+            return finishing(task, row, state, jobs, profile)
         return order(task, row, state, profile)
 
     def recover_lost(self, now: int) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from raven import names
 from raven.errors import OptionInvalid
 from raven.media.ladder import choose_renditions, thumbs_in
-from raven.messages import AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
+from raven.messages import AnnounceJob, AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
 from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TextResult, TrackSegments, Value
 from raven.profile import Download, Profile
 from watcher.plan import PURGE_ALL
@@ -27,6 +27,7 @@ class Options(BaseModel):
     chunk_segments: int | None = Field(default=None, ge=1, le=100, description="Segments in a chunk.")
     strict: bool = Field(default=False, description="Whether a damaged or truncated source is refused.")
     thumbs: bool = Field(default=True, description="Whether thumbnails are made.")
+    early: bool | None = Field(default=None, description="Whether it can be played before it is done; else the farm's.")
     download: bool | None = Field(default=None, description="Whether an MP4 for download is made; else the profile's.")
 
 
@@ -138,6 +139,30 @@ def _text(about: dict[str, int], index: int, state: PrepareResult, profile: Prof
         duration=duration(state, profile),
         segment_seconds=segment_seconds(state.facts, profile),
     )
+
+
+EARLY_SEGMENTS = 4
+"""A player begins three target durations before the end of what it takes for live (RFC 8216 6.3.3)."""
+
+
+def early_chunks(task: TaskRow, profile: Profile, usual: bool) -> int:
+    """Chunks at the beginning of a film from which on it can be played; 0 where it cannot before it is done."""
+    wanted = parse_options(task.options).early
+    if not (usual if wanted is None else wanted):
+        return 0
+    return -(-EARLY_SEGMENTS // profile.cutting.chunk_segments)
+
+
+def announce_order(
+    task: TaskRow, row: JobRow, state: PrepareResult, rows: Iterable[JobRow], profile: Profile
+) -> AnnounceJob:
+    """The announce message: of the chunks, those before the job's position."""
+    video = state.facts.video
+    assert video is not None  # noqa: S101 - planned for chunks alone
+    found = [r for r in rows if r.kind != "encode" or r.position < row.position]
+    whole = publish_order(task, row, state, found, profile)
+    ready = profile.cutting.grid(video.rate).chunk_span(row.position - 1, state.frames).last
+    return AnnounceJob(**{**dict(whole), "kind": "announce", "ready": ready})
 
 
 def publish_order(

@@ -58,6 +58,9 @@ class _Jobs:
     def get(self, kind: str, position: int = 0) -> JobRow | None:
         return self.rows.get((kind, position))
 
+    def of(self, kind: str) -> list[JobRow]:
+        return [row for row in self.rows.values() if row.kind == kind]
+
     def work(self) -> list[JobRow]:
         """All but the cleaning up."""
         return [row for row in self.rows.values() if row.kind != "purge"]
@@ -77,8 +80,11 @@ def prepared(row: JobRow | None) -> PrepareResult | None:
     return PrepareResult.model_validate_json(row.result)
 
 
-def plan(task: TaskRow, rows: Iterable[JobRow], now: int) -> Plan:
-    """What a task whose row exists needs next."""
+def plan(task: TaskRow, rows: Iterable[JobRow], now: int, early: int = 0) -> Plan:
+    """What a task whose row exists needs next.
+
+    `early`: from so many chunks at its beginning on it is announced before it is done; 0 for never.
+    """
     jobs = _Jobs({(row.kind, row.position): row for row in rows})
     if task.status in ENDED:
         return _after_end(task, jobs, now)
@@ -95,7 +101,20 @@ def plan(task: TaskRow, rows: Iterable[JobRow], now: int) -> Plan:
         return Plan(status=status, new_jobs=jobs.missing(chunks))
     tracks = [NewJob("audio", index) for index in range(len(state.facts.audio))]
     tracks += [NewJob("text", index) for index in range(len(state.facts.text))]
+    if early and not jobs.all_done([*chunks, *tracks]):
+        announcement = _announcement(jobs, chunks, tracks, early)
+        return Plan(status=TaskState.ENCODING, new_jobs=(*jobs.missing([*chunks, *tracks]), *announcement))
     return _finish(jobs, state, [*chunks, *tracks])
+
+
+def _announcement(jobs: _Jobs, chunks: list[NewJob], tracks: list[NewJob], early: int) -> tuple[NewJob, ...]:
+    """One at a time, each for more chunks than the one before: its position is their number."""
+    ready = next((n for n, chunk in enumerate(chunks) if not jobs.all_done([chunk])), len(chunks))
+    announced = jobs.of("announce")
+    before = max((row.position for row in announced), default=0)
+    if ready < early or ready <= before or _open(announced) or not jobs.all_done(tracks):
+        return ()
+    return (NewJob("announce", ready),)
 
 
 def _finish(jobs: _Jobs, state: PrepareResult, wanted: list[NewJob]) -> Plan:
@@ -104,6 +123,8 @@ def _finish(jobs: _Jobs, state: PrepareResult, wanted: list[NewJob]) -> Plan:
         return Plan(ending=Ending(TaskState.FAILED, "the source has neither a video frame nor a sound"))
     if not jobs.all_done(wanted):
         return Plan(status=TaskState.ENCODING, new_jobs=jobs.missing(wanted))
+    if _open(jobs.of("announce")):
+        return Plan(status=TaskState.ENCODING)  # afterwards it would put an older playlist in place of a newer one
     publish = jobs.get("publish")
     if publish is None or publish.state != JobState.DONE or publish.result is None:
         return Plan(status=TaskState.PUBLISHING, new_jobs=jobs.missing([NewJob("publish", 0)]))

@@ -15,8 +15,11 @@ from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Tran
 _TASK_COLUMNS = ", ".join(f.name for f in fields(TaskRow))
 _JOB_COLUMNS = ", ".join(f.name for f in fields(JobRow) if f.name != "result")
 # results of chunks are large and wanted only when the manifests are ordered
-_LIGHT = f"{_JOB_COLUMNS}, CASE WHEN kind IN ('prepare', 'publish') THEN result END AS result"
-_FIRST = "CASE kind WHEN 'purge' THEN 0 WHEN 'publish' THEN 1 WHEN 'text' THEN 2 WHEN 'audio' THEN 3 ELSE 4 END"
+_LIGHT = f"{_JOB_COLUMNS}, CASE WHEN kind IN ('prepare', 'announce', 'publish') THEN result END AS result"
+_FIRST = (
+    "CASE kind WHEN 'purge' THEN 0 WHEN 'publish' THEN 1 WHEN 'announce' THEN 1 WHEN 'text' THEN 2 WHEN 'audio' THEN 3"
+    " ELSE 4 END"
+)
 """Light jobs never wait behind encodes."""
 
 
@@ -73,6 +76,12 @@ class Store:
             (metadata, task),
         )
 
+    def set_url(self, task: int, url: str) -> None:
+        """Where a task can be played although it is not done."""
+        self._database.execute(
+            f"UPDATE tasks SET url = ? WHERE id = ? AND url IS NULL AND status NOT IN ({_states(ENDED)})", (url, task)
+        )
+
     def set_progress(self, task: int, progress: float) -> None:
         """Never backwards."""
         self._database.execute(
@@ -92,7 +101,7 @@ class Store:
     def fail(self, task: int, message: str) -> bool:
         return bool(
             self._database.execute(
-                "UPDATE tasks SET status = 'failed', message = ?, finished_at = CURRENT_TIMESTAMP"
+                "UPDATE tasks SET status = 'failed', message = ?, url = NULL, finished_at = CURRENT_TIMESTAMP"
                 f" WHERE id = ? AND status NOT IN ({_states(ENDED)})",
                 (message[:4000], task),
             )

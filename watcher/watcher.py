@@ -12,11 +12,11 @@ from raven import messages, names
 from raven.config import Settings
 from raven.errors import OptionInvalid, Unavailable
 from raven.messages import Alive, BadMessage, CancelJob, CancelTask, JobReport, Progress, Started
-from raven.model import PrepareResult, SourceFacts
+from raven.model import PrepareResult, PublishResult, SourceFacts
 from raven.ports import Broker, Database, Delivery
 from raven.profile import Profile
 from watcher.dispatch import UNREADABLE, Dispatcher, give_up
-from watcher.orders import audio_samples, task_profile
+from watcher.orders import audio_samples, early_chunks, task_profile
 from watcher.plan import Ending, Plan, plan, plan_deleted, prepared
 from watcher.rows import ENDED, JobRow, JobState, TaskRow, TaskState, Transition
 from watcher.store import Store
@@ -156,6 +156,8 @@ class Watcher:
             except OptionInvalid as error:
                 return self._end(row, Ending(TaskState.FAILED, str(error)), None)
             self._show(row, rows, profile)
+            early = early_chunks(row, profile, self._settings.early_playback)
+            return self._carry_out(task, plan(row, rows, now, early), row, rows)
         return self._carry_out(task, plan(row, rows, now), row, rows)
 
     def _carry_out(self, task: int, step: Plan, row: TaskRow | None, rows: list[JobRow]) -> bool:
@@ -199,6 +201,9 @@ class Watcher:
             return
         self._store.set_facts(row.id, _metadata(state.facts))
         self._store.set_progress(row.id, progress(state, rows, profile))
+        announced = next((job.result for job in rows if job.kind == "announce" and job.result), None)
+        if announced is not None:
+            self._store.set_url(row.id, PublishResult.model_validate_json(announced).url)
 
     # care
 

@@ -40,18 +40,32 @@ def target_duration(presentation: Presentation) -> int:
 
 def media_playlist(durations: Sequence[Fraction], target: int) -> str:
     """The VOD playlist of one track."""
+    return "\n".join([*_playlist(durations, target, "VOD"), "#EXT-X-ENDLIST", ""])
+
+
+def event_playlist(durations: Sequence[Fraction], target: int) -> str:
+    """The playlist of a track that is still being made: it grows until the VOD playlist takes its place.
+
+    Players take it for live and would begin near its end; EXT-X-START has them begin at the beginning: within its first
+    frame, as shaka-player takes 0 for not told.
+    """
+    head, *segments = _playlist(durations, target, "EVENT")
+    return "\n".join([head, "#EXT-X-START:TIME-OFFSET=0.001,PRECISE=YES", *segments, ""])
+
+
+def _playlist(durations: Sequence[Fraction], target: int, kind: str) -> list[str]:
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{VERSION}",
         f"#EXT-X-TARGETDURATION:{target}",
         "#EXT-X-MEDIA-SEQUENCE:1",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
+        f"#EXT-X-PLAYLIST-TYPE:{kind}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
         f'#EXT-X-MAP:URI="{names.INIT}"',
     ]
     for number, duration in enumerate(durations, 1):
         lines += [f"#EXTINF:{_seconds(duration)},", names.segment_name(number)]
-    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+    return lines
 
 
 def iframe_playlist(track: IframeTrack) -> str:

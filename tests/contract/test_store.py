@@ -163,6 +163,18 @@ def _finish(store: Store, database: Database) -> None:
 
 
 @case
+def _set_url(store: Store, database: Database) -> None:
+    task, other, failed = (submit(database) for _ in range(3))
+    store.set_url(task, "https://cdn/1")
+    assert [column(database, "url", t) for t in (task, other)] == ["https://cdn/1", None]
+    store.set_url(failed, "https://cdn/3")
+    store.fail(failed, "no")
+    assert column(database, "url", failed) is None, "what is removed is named no more"
+    store.set_url(failed, "https://cdn/3")
+    assert column(database, "url", failed) is None, "an end is an end"
+
+
+@case
 def _fail(store: Store, database: Database) -> None:
     task = submit(database)
     assert store.fail(task, "🎬" * 5000), "a message may be longer than the column"

@@ -92,7 +92,7 @@ def test_a_submitted_row_ends_done_with_all_that_a_client_reads(encoded: Encoded
 @pytest.mark.parametrize("manifest", [names.MULTIVARIANT, names.MPD])
 def test_every_rung_decodes_to_exactly_the_frames_of_the_source(encoded: Encoded, manifest: str) -> None:
     """The law of the frame grid, judged by another reader than ours, over HLS as over DASH."""
-    assert count_frames(ffmpeg(), encoded.folder / manifest)[:2] == [FRAMES, FRAMES]  # DASH has the I-frames too
+    assert count_frames(ffmpeg(), encoded.folder / manifest, 2) == [FRAMES, FRAMES]
 
 
 def test_the_outputs_are_complete_and_named_as_promised(encoded: Encoded) -> None:
@@ -183,7 +183,7 @@ def test_chunks_are_encoded_while_the_master_still_reads(farm: Farm, film: Path)
         pipe.feed(1)
     assert farm.done(task)["duration"] == pytest.approx(FRAMES / 25)
     folder = farm.download(task, farm.folder / "recording")
-    assert count_frames(ffmpeg(), folder / names.MULTIVARIANT) == [FRAMES, FRAMES]
+    assert count_frames(ffmpeg(), folder / names.MULTIVARIANT, 2) == [FRAMES, FRAMES]
 
 
 def test_subtitles_go_through_the_farm(farm: Farm, short: Path, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_deleting_a_task_that_is_done_removes_its_outputs(farm: Farm, short: Pat
     farm.delete(deleted)
     farm.until(lambda: not farm.jobs(deleted), "it is forgotten")
     assert farm.keys(f"out/{deleted}/") == []
-    assert count_frames(ffmpeg(), farm.download(kept, farm.folder / "kept") / names.MPD)[:2] == [150, 150]
+    assert count_frames(ffmpeg(), farm.download(kept, farm.folder / "kept") / names.MPD, 2) == [150, 150]
 
 
 def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, short: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, shor
     (folder / "half.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0")
     (folder / "link.mp4").symlink_to("/etc/passwd")
     bad = {
-        farm.submit(source, profile="tset"): "profile: there is no 'tset'; known are default, lossless, slow, test",
+        farm.submit(source, profile="tset"): "profile: there is no 'tset'; known are .*default, .*lossless, slow, test",
         farm.submit(source, profile="test", priority=101): "priority: 101 is not between -100 and 100",
         farm.submit(source, profile="test", options="thumbs=no"): "options: .*JSON",
         farm.submit(source, profile="test", options="[1]"): "options: .*object",

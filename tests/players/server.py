@@ -42,10 +42,11 @@ def byte_range(header: str | None, size: int) -> range | None:
 
 
 class TreeServer(ThreadingHTTPServer):
-    """Serves one directory on a free port of the loopback interface and notes what it had to refuse."""
+    """Serves one directory on a free port of the loopback interface; notes what it was asked for and had to refuse."""
 
     def __init__(self, tree: Path) -> None:
         self.refused: list[str] = []
+        self.asked: set[str] = set()
         super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(tree)))
 
     @property
@@ -86,6 +87,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         file = Path(self.translate_path(self.path))
+        self.server.asked.add(self.path)
         if not file.is_file():
             self._refuse(HTTPStatus.NOT_FOUND)
             return

@@ -16,6 +16,7 @@ from raven.media.ladder import choose_renditions
 from raven.media.presentation import check_audio, video_track
 from raven.messages import (
     Alive,
+    AnnounceJob,
     AudioJob,
     Done,
     EncodeJob,
@@ -34,7 +35,7 @@ from raven.messages import (
 from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult, SourceFacts, Value
 from raven.profile import Profile
 from tests.builders import audio_result, encode_result, init_segment, profile, task_row, text_result
-from watcher.orders import audio_samples, duration, order, publish_order, purge_order
+from watcher.orders import announce_order, audio_samples, duration, order, publish_order, purge_order
 from watcher.plan import UNTAKEN_MS, NewJob, Plan, plan, plan_deleted, prepared
 from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
 from watcher.transitions import Limits, again, on_lapse, on_report, queued, unqueued
@@ -44,7 +45,7 @@ LOST_MS = 20_000
 MAX_STEPS = 5  # as the watcher's: more plans in a row would be a circle
 TASK = 7
 
-Job = PrepareJob | EncodeJob | AudioJob | TextJob | PublishJob | PurgeJob
+Job = PrepareJob | EncodeJob | AudioJob | TextJob | AnnounceJob | PublishJob | PurgeJob
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Farm:
             return False  # no row is left that could make the watcher look
         if self.task is None:
             return self._carry_out(plan_deleted(self.jobs.values(), self.now))
-        step = plan(self.task, self.jobs.values(), self.now)
+        step = plan(self.task, self.jobs.values(), self.now, early=2)
         go_on = self._carry_out(step)
         if step.status is not None and self.task.status not in ENDED:
             self.task = replace(self.task, status=step.status)
@@ -164,14 +165,16 @@ class Farm:
     def _add(self, new: NewJob) -> None:
         assert (new.kind, new.position) not in {(row.kind, row.position) for row in self.jobs.values()}
         if new.kind == "purge":
-            self._nobody_works()
+            self._nobody_works("purging")
+        if new.kind == "publish":
+            self._nobody_works("publishing")
         self.serial += 1
         self.jobs[self.serial] = JobRow(id=self.serial, task_id=TASK, kind=new.kind, position=new.position)
 
-    def _nobody_works(self) -> None:
-        """When objects are removed, no node has a job of the task that was not taken from it before."""
+    def _nobody_works(self, stage: str) -> None:
+        """When objects are removed or replaced, no node has a job of the task that was not taken from it before."""
         for work in self.working:
-            assert work.key in self.fenced or work.key in self.ghosts, f"{work.job.kind} runs while purging begins"
+            assert work.key in self.fenced or work.key in self.ghosts, f"{work.job.kind} runs while {stage} begins"
 
     def _end(self, step: Plan) -> None:
         assert self.task is not None
@@ -218,9 +221,10 @@ class Farm:
         if self.task is None:
             return None
         state = next((prepared(job) for job in self.jobs.values() if job.kind == "prepare"), None)
-        if row.kind == "publish":
+        if row.kind in ("announce", "publish"):
             assert state is not None
-            return publish_order(self.task, row, state, sorted(self.jobs.values(), key=_place), self.profile)
+            finishing = announce_order if row.kind == "announce" else publish_order
+            return finishing(self.task, row, state, sorted(self.jobs.values(), key=_place), self.profile)
         return order(self.task, row, state, self.profile)
 
     def deliver(self, body: bytes) -> None:
@@ -313,7 +317,7 @@ class Farm:
         if isinstance(job, TextJob):
             assert job.duration == duration(self._cut(), self.profile)
             return text_result().model_copy(update={"whole": job.attempt})
-        if isinstance(job, PublishJob):
+        if isinstance(job, AnnounceJob | PublishJob):
             return self._published(job)
         return PurgeResult(objects=job.attempt)
 
@@ -330,15 +334,16 @@ class Farm:
         names = [r.name for r in job.renditions]
         return encode_result(grid, job.span, names, init_sha256=build, bytes=job.attempt)
 
-    def _published(self, job: PublishJob) -> PublishResult:
+    def _published(self, job: AnnounceJob | PublishJob) -> PublishResult:
         """What the master checks before it writes a manifest: it raises if the law does not hold."""
         video = self.film.facts.video
         for r in job.renditions:
             assert video is not None
             grid = self.profile.cutting.grid(video.rate)
             init = init_segment(grid.timescale)
-            track = video_track(r, job.video[r.name], grid, job.frames, init)
+            track = video_track(r, job.video[r.name], grid, job.stored, init)
             spans = [part for chunk in grid.chunks(self.film.frames) for part in grid.segments(chunk)]
+            spans = [part for part in spans if part.last <= job.stored]
             assert [s.duration for s in track.segments] == [Fraction(part.frames) / grid.rate for part in spans]
         assert job.renditions == (choose_renditions(self.profile.video, video) if video else ())
         assert set(job.audio) == {track.name for track in self.film.facts.audio}

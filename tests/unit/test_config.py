@@ -70,7 +70,7 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         "log_level": "debug", "log_format": "json", "slots": "3", "attempts": "3", "poll_seconds": "0.25",
         "heartbeat_seconds": "0.25", "lease_seconds": "7.5", "profiles": str(tmp_path), "temporary": str(tmp_path),
         "limit_seconds": "90.5", "limit_pixels": "5000", "limit_bytes": "5000", "limit_streams": "5",
-        "limit_cpu_hours": "0.5", "stall_seconds": "7.5",
+        "limit_cpu_hours": "0.5", "stall_seconds": "7.5", "early_playback": "False",
     }  # fmt: skip
     value = special.get(name, "text")
 

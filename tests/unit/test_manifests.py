@@ -83,6 +83,19 @@ def test_the_media_playlist_of_a_small_film() -> None:
     )
 
 
+def test_the_playlist_of_a_track_that_grows() -> None:
+    """It begins at the beginning, and becomes the VOD playlist by more segments and an end."""
+    durations = [s.duration for s in FILM.audio[0].segments]
+    target = hls.target_duration(FILM)
+
+    growing, whole = hls.event_playlist(durations[:2], target), hls.media_playlist(durations, target)
+
+    assert "#EXT-X-ENDLIST" not in growing
+    start = "#EXT-X-START:TIME-OFFSET=0.001,PRECISE=YES\n"
+    assert growing.count(start) == 1
+    assert whole.startswith(growing.replace(start, "").replace("TYPE:EVENT", "TYPE:VOD"))
+
+
 def test_the_mpd_of_a_small_film() -> None:
     """Element order is that of DASH-MPD.xsd: Label before Role."""
     assert dash.mpd(FILM) == (

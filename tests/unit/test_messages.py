@@ -29,6 +29,7 @@ from raven.messages import (
 )
 from raven.model import PublishResult, PurgeResult, Value
 from tests.builders import (
+    announce_job,
     audio_job,
     audio_result,
     cutting,
@@ -43,7 +44,7 @@ from tests.builders import (
 
 Reader = Callable[[bytes], Value]
 GRID = cutting().grid(Fraction(25))
-JOBS: list[Value] = [prepare_job(), encode_job(), audio_job(), text_job(), publish_job(), purge_job()]
+JOBS: list[Value] = [prepare_job(), encode_job(), audio_job(), text_job(), announce_job(), publish_job(), purge_job()]
 RESULT = encode_result(GRID, GRID.chunk_span(0, None))
 ABOUT: dict[str, Any] = {"task": 7, "job": 70, "attempt": 2, "node": "n1"}
 REPORTS: list[Value] = [

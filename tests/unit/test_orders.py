@@ -27,7 +27,9 @@ from tests.builders import (
 )
 from watcher.orders import (
     Options,
+    announce_order,
     audio_samples,
+    early_chunks,
     order,
     parse_options,
     publish_order,
@@ -223,6 +225,28 @@ def test_the_order_to_publish_holds_the_segments_of_all_jobs() -> None:
     assert job.thumbs == 10
     assert job.seconds == {"prepare": 2.0, "encode": 6.0, "audio": 0.25}
     assert read_job(encode(job)) == job
+
+
+def test_an_announcement_has_the_chunks_at_the_beginning_and_all_of_the_sound() -> None:
+    # Given a film that is all encoded, announced when its first two chunks were
+    row = job_row(kind="announce", position=2)
+
+    job = announce_order(task_row(), row, prepare_result(), finished_rows(), PROFILE)
+
+    assert sorted(part.first for part in job.video["720p"]) == [1, 4]
+    assert (job.ready, job.stored, job.frames) == (120, 120, 250)
+    assert sum(s.length for s in job.audio["eng-1"].segments) >= 480_000
+    assert read_job(encode(job)) == job
+
+
+@pytest.mark.parametrize(
+    ("options", "usual", "chunks"),
+    [(None, True, 2), (None, False, 0), ('{"early": true}', False, 2), ('{"early": false}', True, 0)],
+)
+def test_a_task_or_else_the_farm_decides_whether_a_film_can_be_played_early(
+    options: str | None, usual: bool, chunks: int
+) -> None:
+    assert early_chunks(task_row(options=options), PROFILE, usual) == chunks  # of three segments each
 
 
 def test_a_job_without_a_result_is_not_published() -> None:

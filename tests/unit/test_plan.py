@@ -41,6 +41,54 @@ def publish_row(state: str = "done") -> JobRow:
     return job_row(id=90, kind="publish", state=state, result=result if state == "done" else None)
 
 
+def announced(position: int, state: str = "done") -> JobRow:
+    return replace(publish_row(state), id=100 + position, kind="announce", position=position)
+
+
+def begun(*done: int, audio: str = "done") -> list[JobRow]:
+    """A source that is cut; of its four chunks some are encoded."""
+    return rows(
+        prepare(prepare_result(), "done"),
+        *(job_row(kind="encode", position=n, state="done" if n in done else "running") for n in range(4)),
+        job_row(kind="audio", state=audio),
+    )
+
+
+# played before it is done
+
+
+@pytest.mark.parametrize(
+    ("have", "news"),
+    [
+        (begun(0, 1), [2]),
+        (begun(0, 1, 2), [3]),
+        (begun(0, 1, 3), [2]),  # what does not follow on yet cannot be played
+        (begun(0), []),  # too short for a player to begin with
+        (begun(1, 2, 3), []),
+        (begun(0, 1, audio="running"), []),
+        ([*begun(0, 1), announced(2)], []),
+        ([*begun(0, 1, 2), announced(2)], [3]),
+        ([*begun(0, 1, 2), announced(2, "running")], []),  # one at a time: else an older one could come last
+        ([*begun(0, 1, 2), announced(2, "waiting")], []),
+    ],
+)
+def test_a_film_is_announced_again_when_more_of_its_beginning_is_there(have: list[JobRow], news: list[int]) -> None:
+    step = plan(task_row(), have, NOW, early=2)
+
+    assert step == Plan(status=TaskState.ENCODING, new_jobs=tuple(NewJob("announce", n) for n in news))
+
+
+def test_without_early_playback_nothing_is_announced() -> None:
+    assert plan(task_row(), begun(0, 1, 2), NOW).new_jobs == ()
+
+
+@pytest.mark.parametrize("state", ["waiting", "queued", "running"])
+def test_a_film_is_published_only_when_nobody_announces_it_any_more(state: str) -> None:
+    """Else an EVENT playlist could take the place of the VOD playlist."""
+    assert plan(task_row(), [*all_work(), announced(3, state)], NOW, early=2) == Plan(status=TaskState.ENCODING)
+    assert plan(task_row(), [*all_work(), announced(3)], NOW, early=2).new_jobs == (NewJob("publish", 0),)
+
+
 # from new to done
 
 
