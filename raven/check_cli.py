@@ -16,7 +16,7 @@ from rich.text import Text
 from raven import names
 from raven.check.checker import RULES, Report, by_source, check
 from raven.check.load import find_manifests, load
-from raven.check.readers import DirectoryReader, HttpReader
+from raven.check.readers import DirectoryReader, HttpReader, ReadError
 from raven.check.rule import Severity
 from raven.check.tree import Tree
 from raven.config import Settings
@@ -49,10 +49,19 @@ def _remote(url: str) -> Tree:
     folder = not parts.path.rpartition("/")[2] or "." not in parts.path.rpartition("/")[2]
     base = f"{path.rstrip('/')}/".lstrip("/")
     manifests = (base + names.MULTIVARIANT, base + names.MPD) if folder else (path,)
+    reader = HttpReader(url)
     try:
-        return load(HttpReader(url), manifests, url)
+        return load(reader, [m for m in manifests if _is_there(reader, m)] or manifests, url)
     except UsageError as error:
         raise UsageError(f"{url[:200]}: {error}") from error
+
+
+def _is_there(reader: HttpReader, path: str) -> bool:
+    """A server tells no list of its files, and a tree may well have HLS or DASH alone."""
+    try:
+        return reader.size(path) > 0
+    except ReadError:
+        return False
 
 
 @click.command("check")

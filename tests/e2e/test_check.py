@@ -112,6 +112,11 @@ class TestTheNet:
 
         assert {f["rule"] for f in there["findings"]} - of_the_web == {f["rule"] for f in here["findings"]}
 
+    def test_may_have_one_manifest_alone(self, copy: Path) -> None:
+        (copy / names.MULTIVARIANT).unlink()
+        with serve(copy) as site:
+            assert broken(check(site.url, "--json").json) == set()
+
     def test_is_read_by_ranges(self, film: Film, site: Site) -> None:
         """Of a segment no more is fetched than is needed."""
         check(site.url, "--json")
