@@ -261,7 +261,7 @@ def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, shor
         farm.submit(source, profile="test", priority=101): "priority: 101 is not between -100 and 100",
         farm.submit(source, profile="test", options="thumbs=no"): "options: .*JSON",
         farm.submit(source, profile="test", options="[1]"): "options: .*object",
-        farm.submit(source, profile="test", options='{"thumb": true}'): "options: thumb: .*chunk_segments, thumbs",
+        farm.submit(source, profile="test", options='{"thumb": true}'): "options: thumb: .*chunk_segments, .*thumbs",
         farm.submit(source, profile="test", options='{"chunk_segments": 0}'): "options: chunk_segments: .*1",
         farm.submit(source, profile="test", status="urgent"): "status: .*urgent.*leave",
         farm.submit("", profile="test"): "source: .*empty",
