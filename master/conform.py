@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import av
 import av.filter
 
-from master.cut import read_back
+from master.cut import EARLY_AUDIO, AudioCopy, nut_holds, read_back
 from raven.errors import SourceUnreadable
 from raven.media.filters import SHIFT, deinterlace_filter
 from raven.media.grid import Grid
 from raven.model import VideoFacts
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -183,6 +185,63 @@ class Conformer:
         chunk = self._open.pop(0)
         self._handed += 1
         self._ready(self._handed - 1, chunk.path)
+
+
+JITTER = Fraction(1, 50)
+"""Seconds that a frame of sound may be off its place: time stamps in milliseconds are, and a frame may be shorter."""
+
+
+class SoundConformer:
+    """The sound of a track whose packets NUT cannot hold, decoded, in one object. As `AudioCopy`."""
+
+    def __init__(self, stream: AudioStream, origin: Fraction, path: Path) -> None:
+        self.path, self.packets, self.length = path, 0, Fraction(0)
+        context = stream.codec_context
+        self._decoder, self._origin = context, origin
+        self._container = av.open(str(path), "w", format="nut", options={"fflags": "+bitexact", "write_index": "0"})
+        self._rate = context.sample_rate
+        # floats hold what any decoder gives; one layout, whatever the source changes to in its middle
+        self._samples = av.AudioResampler(format="flt", layout=context.layout, rate=self._rate)
+        self._stream = self._container.add_stream("pcm_f32le", rate=self._rate, layout=context.layout.name)
+        self._next: Fraction | None = None
+        """Where the next frame should begin, seconds from the origin."""
+
+    def feed(self, packet: Packet) -> None:
+        """Takes the next packet of the track; what is damaged is left out, its time is silence."""
+        try:
+            frames = self._decoder.decode(packet)
+        except av.error.FFmpegError:
+            return
+        for frame in frames:
+            self._write(frame)
+
+    def close(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def _write(self, frame: AudioFrame) -> None:
+        start = self._next
+        if frame.pts is not None and frame.time_base is not None:
+            told = frame.pts * Fraction(frame.time_base) - self._origin
+            if self._next is None or abs(told - self._next) > JITTER:
+                start = told
+        if start is None or (self._next is not None and start < self._next):
+            return  # heard already, or of no time
+        self._next = start + Fraction(frame.samples, frame.sample_rate)
+        if self._next <= -EARLY_AUDIO:
+            return
+        for piece in self._samples.resample(frame):
+            piece.pts = round((start + SHIFT) * self._rate)
+            piece.time_base = Fraction(1, self._rate)
+            start += Fraction(piece.samples, self._rate)
+            self._container.mux(self._stream.encode(piece))
+            self.packets += 1
+        self.length = max(self.length, self._next)
+
+
+def audio_copy(stream: AudioStream, origin: Fraction, path: Path) -> AudioCopy | SoundConformer:
+    """The way in for a track: its packets, or where NUT cannot hold them its samples."""
+    return AudioCopy(stream, origin, path) if nut_holds(stream) else SoundConformer(stream, origin, path)
 
 
 def _deinterlacer(stream: VideoStream, facts: VideoFacts) -> av.filter.Graph:

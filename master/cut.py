@@ -8,6 +8,7 @@ packets before its border is read back from the open chunk's own file.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -98,6 +99,16 @@ class NutFile:
 
     def close(self) -> None:
         self._container.close()
+
+
+def nut_holds(stream: Stream) -> bool:
+    """Whether NUT has a tag for the stream's codec; ProRes, DNxHD, ALAC and some hundred others have none."""
+    container = av.open(io.BytesIO(), "w", format="nut")
+    try:
+        container.add_stream_from_template(stream, opaque=True)
+    except ValueError:
+        return False
+    return True
 
 
 def read_back(path: Path, start: int, count: int | None, tick: Fraction) -> Iterator[tuple[Packet, int]]:

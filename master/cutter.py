@@ -58,8 +58,8 @@ class Event(Value):
 
 def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> PrepareResult:
     """Cuts an open source to its end; the complete result."""
-    from master.conform import Conformer  # noqa: PLC0415 - probing alone needs no muxer
-    from master.cut import AudioCopy, VideoCutter  # noqa: PLC0415
+    from master.conform import Conformer, audio_copy  # noqa: PLC0415 - probing alone needs no muxer
+    from master.cut import VideoCutter  # noqa: PLC0415
 
     folder, facts = Path(order.folder), opened.facts
     state = PrepareResult(facts=facts)
@@ -76,7 +76,7 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
         grid = order.cutting.grid(facts.video.rate)
         way = VideoCutter if facts.video.way == "copy" else Conformer
         cutter = way(opened.video, facts.video, facts.origin, grid, folder, chunk_ready)
-    copies = {s.index: AudioCopy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
+    copies = {s.index: audio_copy(s, facts.origin, folder / f"audio-{n}.nut") for n, s in opened.audio.items()}
     texts = {s.index: TextCopy(s, facts.origin, folder / names.text_source_name(n)) for n, s in opened.text.items()}
     health = Health(facts)
     captions: set[str] = set()
@@ -92,17 +92,16 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     end = state
     if cutter is not None:  # not told before all is complete: until then the last chunk would be taken for a whole one
         end = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
-    audio = []
     samples: dict[str, int] = {}
     for track in facts.audio:
         copy = copies[track.stream]
         copy.close()
         if copy.packets:
-            audio.append(track)
             samples[track.name] = int(copy.length * order.sample_rate)
             hand_over(Event(state=state, key=copy.path.name, file=str(copy.path)))
+    audio = tuple(track for track in facts.audio if track.name in samples)
     warnings = health.warnings(_length(end, samples, order.sample_rate), strict=order.strict)
-    facts = facts.model_copy(update={"audio": tuple(audio), "captions": tuple(sorted(captions))})
+    facts = facts.model_copy(update={"audio": audio, "captions": tuple(sorted(captions))})
     end = end.model_copy(update={"facts": facts, "samples": samples, "warnings": warnings, "complete": True})
     return hand_over_texts(end, texts, lambda file: hand_over(Event(state=state, key=file.name, file=str(file))))
 
@@ -132,10 +131,12 @@ def readable(packets: Iterator[Packet], health: Health) -> Iterator[Packet]:
 
 def obey(order: Order, say: Callable[[Event], None]) -> None:
     """Opens the source and probes or cuts it. One that cannot be cut by its packets is conformed, from its start."""
-    from master.cut import TimeMissing  # noqa: PLC0415 - probing alone needs no muxer
+    from master.cut import TimeMissing, nut_holds  # noqa: PLC0415 - probing alone needs no muxer
 
     try:
         with closing(open_source(order.path, order.limits, with_video=order.with_video)) as opened:
+            if opened.video is not None and not nut_holds(opened.video):
+                opened.conformed()
             say(Event(state=PrepareResult(facts=opened.facts) if order.probe_only else cut(opened, order, say)))
     except TimeMissing:
         if not Path(order.path).is_file():

@@ -59,6 +59,8 @@ SORTS = [
         ),
     ),
     Sort("uncompressed", 125, Fraction(25), lambda folder: make(folder, "raw.y4m", "-pix_fmt", "yuv420p")),
+    Sort("prores", 125, Fraction(25), lambda folder: make(folder, "pro.mov", "-c:v", "prores_ks")),
+    Sort("sorenson", 125, Fraction(25), lambda folder: make(folder, "flv.flv", "-c:v", "flv", "-q:v", "3")),
     Sort(
         "240 frames a second",
         30,
@@ -248,3 +250,25 @@ def test_sound_that_changes_from_stereo_to_six_channels_goes_on(raven: Raven, tm
     levels = [float(line.split("=")[1]) for line in loud.splitlines() if "RMS_level" in line]
     assert len(levels) >= 4
     assert min(levels[:4]) > -40
+
+
+@pytest.mark.parametrize("codec", ["alac", "truehd", "dca"])
+def test_sound_of_a_codec_that_chunk_objects_have_no_name_for_is_decoded_on_the_way(
+    raven: Raven, tmp_path: Path, codec: str
+) -> None:
+    source = tmp_path / "film.mkv"
+    run_ffmpeg(
+        [
+            *("-loglevel", "fatal", "-f", "lavfi", "-i", "testsrc2=size=64x48:d=4", "-f", "lavfi"),
+            *("-i", "aevalsrc=0.5*sin(2*PI*500*t)*gte(t\\,2):s=48000:d=4", "-c:v", "mpeg2video"),
+            *("-c:a", codec, "-strict", "-2", str(source)),
+        ]
+    )
+    film = raven.encode(source, tmp_path / "out", "lossless")
+    assert film.task["warnings"] == []
+    sound = film.playlist("audio", film.task["audio"][0]["name"])
+    begins = run_ffmpeg(
+        ["-i", str(sound), "-af", "silencedetect=n=-30dB:d=0.5,ametadata=print:file=-", "-f", "null", "-"]
+    )
+    ends = [float(line.split("=")[1]) for line in begins.splitlines() if line.startswith("lavfi.silence_end")]
+    assert ends == [pytest.approx(2, abs=0.01)]
