@@ -21,6 +21,8 @@ from raven.sandbox import Box, enter
 
 KILL_AFTER = 0.5  # s between TERM and KILL: a cancelled task's processes are gone within 2 s
 TAIL_LINES = 40
+EXCERPT = 1000
+"""Characters of each end of a long complaint: the cause comes first, what it led to comes last."""
 _MOVING = ("frame", "out_time_us", "total_size")
 """What of ffmpeg's progress grows while it works; it reports also when nothing moves."""
 
@@ -57,6 +59,11 @@ class Usage:
 def pasteable(command: Sequence[str]) -> str:
     """The command as a person can paste it into a shell."""
     return shlex.join(command)
+
+
+def excerpt(text: str) -> str:
+    """Both ends of a text that is too long for a message."""
+    return text if len(text) <= 2 * EXCERPT else f"{text[:EXCERPT]} ... {text[-EXCERPT:]}"
 
 
 class Child:
@@ -178,7 +185,7 @@ class Watch:
         self._stop.check()
         if status == 0:
             return
-        name, words = self._name, self._child.stderr_tail[-2000:]
+        name, words = self._name, excerpt(self._child.stderr_tail)
         if self._stalled:
             setting = f"{self._stall_seconds:g} s (RAVEN_STALL_SECONDS)"
             raise ProcessFailed(f"{name} hung: it made no progress for {setting} and was ended. {words}")

@@ -149,7 +149,7 @@ def test_a_folder_below_a_file_is_wrong_use(raven: Raven, tmp_path: Path) -> Non
 def test_a_profile_that_is_not_known_is_wrong_use(raven: Raven, tmp_path: Path) -> None:
     source, output = generate_clip(tmp_path / "clip.mp4", 10), tmp_path / "out"
     ran = raven.run(source, output, "--profile", "cinema", "--json")
-    check_refused(ran, 2, "there is no profile 'cinema'; known are default, ")
+    check_refused(ran, 2, "there is no profile 'cinema'; known are archive, audio, ")
     assert ran.json["status"] == "failed"
     assert not output.exists()
 

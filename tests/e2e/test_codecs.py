@@ -59,7 +59,8 @@ class TestThreeCodecs:
             ["hevc"],
             ["av1"],
             ["avc"],
-            [],
+            [],  # trick play
+            [],  # thumbnails
         ]
         assert 'trickmode" value="0 1 2"' in sets[3]
 
@@ -91,7 +92,7 @@ class TestSoundAlone:
     def test_is_made_of_a_film_by_the_profile_audio(self, raven: Raven, tmp_path: Path) -> None:
         film = raven.encode(generate_clip(tmp_path / "clip.mp4", 100), tmp_path / "out", "audio")
         assert (film.rungs, film.task["frames"], film.task["rate"]) == ([], 0, None)
-        assert [track["name"] for track in film.task["audio"]] == ["und-1"]
+        assert [track["name"] for track in film.task["audio"]] == ["und-1", "und-1-low"]
         assert film.task["source"]["ignored"] == ["video stream 0"]
         assert not (film.folder / "video").exists()
         assert abs(film.task["duration"] - 4) < 0.05

@@ -320,7 +320,7 @@ class TestSettings:
         clip = generate_clip(tmp_path / "clip.mp4", 10)
         there = raven.encode(clip, tmp_path / "there", "quick", RAVEN_FFMPEG=str(stand_in.program))
         assert stand_in.chunks_begun() == [1]
-        assert len(stand_in.calls()) == 2  # the chunk and the sound
+        assert len(stand_in.calls()) == 3  # the chunk, the sound and the sheet of thumbnails
         assert files_of(raven.encode(clip, tmp_path / "here").folder) == files_of(there.folder)
 
     @pytest.mark.parametrize("wrong", ["missing", "not-executable", "folder"])
