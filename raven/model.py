@@ -39,6 +39,27 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+VideoRange = Literal["SDR", "PQ", "HLG"]
+"""The dynamic range, by HLS's names."""
+_RANGES: dict[int, VideoRange] = {16: "PQ", 18: "HLG"}
+
+
+def video_range(transfer: int) -> VideoRange:
+    """By the transfer characteristics (ITU-T H.273)."""
+    return _RANGES.get(transfer, "SDR")
+
+
+class MasteringDisplay(Value):
+    """The display that a film was graded on (SMPTE ST 2086): x and y in 0.00002, luminance in 0.0001 cd/m2."""
+
+    red: tuple[int, int]
+    green: tuple[int, int]
+    blue: tuple[int, int]
+    white: tuple[int, int]
+    maximum: int
+    minimum: int
+
+
 class VideoFacts(Value):
     """The main video stream, as it will be shown: `width` x `height` are after rotation, in square pixels."""
 
@@ -65,8 +86,19 @@ class VideoFacts(Value):
     pixel_format: str = ""
     bit_depth: int = 8
     """Bits of a sample of a colour component."""
+    rgb: bool = False
+    """Whether the pictures are RGB (or a palette of it)."""
+    alpha: bool = False
+    mastering: MasteringDisplay | None = None
+    light: tuple[int, int] | None = None
+    """MaxCLL and MaxFALL (CTA-861.3), cd/m2."""
     colour: dict[ColourTag, Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]] = {}
     """Colour tags that the source states, by setparams option; what it does not state is absent, never guessed."""
+
+    @property
+    def video_range(self) -> VideoRange:
+        """By the tags that the source states."""
+        return video_range(int(self.colour.get("color_trc", "2")))
 
 
 class AudioFacts(Value):
@@ -153,6 +185,7 @@ class Rendition(Value):
     threads: int
     encoder_profile: Word
     pixel_format: Literal["yuv420p", "yuv420p10le"] = "yuv420p"
+    video_range: VideoRange = "SDR"
     audio: Name | None = None
     """The one group of sound that HLS offers with it; None for all that no other rendition has for itself."""
     options: dict[str, str] = {}

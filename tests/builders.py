@@ -23,6 +23,7 @@ from raven.model import (
     AudioResult,
     Cue,
     EncodeResult,
+    MasteringDisplay,
     PrepareResult,
     Rendition,
     SegmentInfo,
@@ -48,6 +49,10 @@ def video_facts(
     orient: tuple[str, ...] = (),
     colour: Mapping[str, str] | None = None,
     bit_depth: int = 8,
+    rgb: bool = False,
+    alpha: bool = False,
+    light: tuple[int, int] | None = None,
+    mastering: MasteringDisplay | None = None,
 ) -> VideoFacts:
     """An H.264 stream with square pixels."""
     return VideoFacts(
@@ -63,6 +68,10 @@ def video_facts(
         orient=orient,
         pixel_format="yuv420p",
         bit_depth=bit_depth,
+        rgb=rgb,
+        alpha=alpha,
+        light=light,
+        mastering=mastering,
         colour=dict(colour or {}),
     )
 
@@ -399,6 +408,8 @@ def video_track(
     timescale: int = 25_000,
     frame_ticks: int = 1000,
     audio: str | None = None,
+    codec: str = "avc1.64001f",
+    colour: tuple[int, int, int] | None = None,
 ) -> VideoTrack:
     """15 s at 25 frames/s: two segments of 6 s and one of 3 s."""
     segments = tuple(
@@ -407,12 +418,13 @@ def video_track(
     )
     return VideoTrack(
         name=name,
-        codec="avc1.64001f",
+        codec=codec,
         timescale=timescale,
         segments=segments,
         width=width,
         height=height,
         audio=audio,
+        colour=colour,
     )
 
 

@@ -34,6 +34,15 @@ def codec_string(init: bytes) -> str:
     raise BoxError(f"no codecs value is known for sample entry {entry.kind}")
 
 
+def colour(init: bytes) -> tuple[int, int, int] | None:
+    """Primaries, transfer and matrix (ITU-T H.273) that the sample entry states (ISO/IEC 14496-12 12.1.5)."""
+    try:
+        content = _payload(init, boxes.sample_entry(init)[-1], "colr", 11)
+    except BoxError:
+        return None
+    return struct.unpack_from(">HHH", content, 4) if content[:4] == b"nclx" else None
+
+
 def _hevc_string(config: bytes) -> str:
     """ISO/IEC 14496-15 E.3: profile, compatibility flags in reverse order of bits, tier and level, constraints."""
     space = ("", "A", "B", "C")[config[1] >> 6]

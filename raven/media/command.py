@@ -9,6 +9,7 @@ from raven.limits import Limits
 from raven.media.encoders import encoder_arguments
 from raven.media.filters import colour_filters, grid_filters, picture_filters
 from raven.media.grid import Grid, Span
+from raven.media.hdr import tone_map
 from raven.media.iframes import IframeOrder, frames_in, select_filter
 from raven.model import Rendition, VideoFacts
 
@@ -64,26 +65,60 @@ class ChunkOrder:
     """The largest picture that is decoded."""
 
 
-def encode_graph(order: ChunkOrder) -> str:
-    """The filter graph of a chunk: decode once, onto the grid, a branch for each rung, the I-frames, the thumbnails."""
-    outputs = [f"[v{i}]" for i in range(len(order.renditions))]
-    outputs += ["[i]"] * (order.iframes is not None) + ["[t]"] * bool(order.thumbs)
-    grid = grid_filters(order.video, order.grid, order.span, order.tail)
-    head = ",".join([grid, *colour_filters(order.video), f"split={len(outputs)}"])
-    branches = [f"[v{i}]{_picture(order, r)}[out{i}]" for i, r in enumerate(order.renditions)]
+@dataclass(frozen=True)
+class _Branch:
+    """One output of the graph: its label, its size, and what comes before and after the picture is scaled to it."""
+
+    label: str
+    width: int
+    height: int
+    after: str
+    before: str = ""
+    out_range: str = "tv"
+    sdr: bool = True
+
+
+def _branches(order: ChunkOrder) -> list[_Branch]:
+    found = [
+        _Branch(f"v{i}", r.width, r.height, f"format={r.pixel_format}[out{i}]", sdr=r.video_range == "SDR")
+        for i, r in enumerate(order.renditions)
+    ]
     if order.iframes:
-        wanted = select_filter(order.grid, order.iframes.places)
-        branches.append(f"[i]{wanted},{_picture(order, order.iframes.rendition)}[iframes]")
+        r, wanted = order.iframes.rendition, select_filter(order.grid, order.iframes.places)
+        found.append(_Branch("i", r.width, r.height, f"format={r.pixel_format}[iframes]", f"{wanted},"))
     if order.thumbs:
-        wanted = "+".join(f"eq(n\\,{frame - order.span.first})" for frame in order.thumbs)
-        size = picture_filters(order.video, *order.thumb_size)
+        frames = "+".join(f"eq(n\\,{frame - order.span.first})" for frame in order.thumbs)
         # JPEG is full range (JFIF); select first, so that only the wanted frames are scaled
-        branches.append(f"[t]select={wanted},{size},format=yuvj420p[thumbs]")
-    return ";".join([f"[0:v:0]{head}{''.join(outputs)}", *branches])
+        found.append(_Branch("t", *order.thumb_size, "format=yuvj420p[thumbs]", f"select={frames},", "pc"))
+    return found
 
 
-def _picture(order: ChunkOrder, rendition: Rendition) -> str:
-    return f"{picture_filters(order.video, rendition.width, rendition.height)},format={rendition.pixel_format}"
+def encode_graph(order: ChunkOrder) -> str:
+    """The filter graph of a chunk: decode once, onto the grid, a branch for each rung, the I-frames, the thumbnails.
+
+    Of an HDR source all SDR branches have one tone mapping, at the size of the largest of them, as it is slow.
+    """
+    video, branches = order.video, _branches(order)
+    mapped = [b for b in branches if b.sdr] if video.video_range != "SDR" else []
+    direct = [b for b in branches if b not in mapped]
+    labels = [b.label for b in direct] + ["s"] * bool(mapped)
+    grid = grid_filters(video, order.grid, order.span, order.tail)
+    chains = ["[0:v:0]" + ",".join([grid, *colour_filters(video), _split(labels)])]
+    for b in direct:
+        picture = picture_filters(video, b.width, b.height, b.out_range)
+        chains.append(f"[{b.label}]{b.before}{picture},{b.after}")
+    if mapped:
+        top = max(mapped, key=lambda b: b.width * b.height)
+        picture = picture_filters(video, top.width, top.height)
+        chains.append(f"[s]{picture},{tone_map(video)},{_split([b.label for b in mapped])}")
+    for b in mapped:
+        size = f"scale={b.width}:{b.height}:flags=bicubic:out_range={b.out_range},setsar=1"
+        chains += [f"[{b.label}]{b.before}{size},{b.after}"]
+    return ";".join(chains)
+
+
+def _split(labels: list[str]) -> str:
+    return f"split={len(labels)}" + "".join(f"[{label}]" for label in labels)
 
 
 def _video_output(rendition: Rendition, order: ChunkOrder, frames: int) -> list[str]:

@@ -15,6 +15,8 @@ from raven.media.sprites import Sheets
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILES = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
 
+CICP = ("ColourPrimaries", "TransferCharacteristics", "MatrixCoefficients")
+
 
 def duration(seconds: Fraction) -> str:
     """xs:duration in seconds, to the microsecond."""
@@ -61,6 +63,10 @@ def _video(period: ET.Element, tracks: Sequence[VideoTrack], presentation: Prese
     )
     if tracks[0].carries_captions:
         _captions(group, presentation.captions)
+    if top.colour and top.video_range != "SDR":
+        # a player that cannot show it must leave it (DASH-IF IOP 4.3, 10.3; ISO/IEC 23091-2)
+        for name, value in zip(CICP, top.colour, strict=True):
+            ET.SubElement(group, "EssentialProperty", schemeIdUri=f"urn:mpeg:mpegB:cicp:{name}", value=str(value))
     # all rungs have the same borders: one timeline for all
     _template(group, tracks[0], names.video_path("$RepresentationID$"))
     for track in tracks:
@@ -214,8 +220,8 @@ def mpd(presentation: Presentation) -> str:
         minBufferTime=duration(longest),  # with @bandwidth the peak of any segment, one segment ahead is enough
     )
     period = ET.SubElement(root, "Period", id="0", start="PT0S")
-    for family in dict.fromkeys(track.family for track in presentation.video):
-        _video(period, [track for track in presentation.video if track.family == family], presentation)
+    for codec in dict.fromkeys((track.family, track.video_range) for track in presentation.video):
+        _video(period, [t for t in presentation.video if (t.family, t.video_range) == codec], presentation)
     for kind in dict.fromkeys((track.source, track.channels) for track in presentation.audio):
         _audio(period, [track for track in presentation.audio if (track.source, track.channels) == kind])
     for text in presentation.text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from raven.media.grid import Grid, Span
+from raven.media.hdr import TAGS, strip_filters
 from raven.model import VideoFacts
 
 SHIFT = 60
@@ -73,13 +74,33 @@ def _ratio(rate: Fraction) -> str:
     return f"{rate.numerator}/{rate.denominator}"
 
 
-def picture_filters(video: VideoFacts, width: int, height: int) -> str:
-    chain = [*video.orient, f"scale={width}:{height}:flags=bicubic", "setsar=1"]  # outputs have square pixels
-    return ",".join(chain)
+def picture_filters(video: VideoFacts, width: int, height: int, out_range: str = "tv") -> str:
+    """The shape and the range of an output: limited for video, `pc` for JPEG."""
+    return ",".join([*video.orient, scale_filter(video, width, height, out_range), "setsar=1"])
+
+
+def scale_filter(video: VideoFacts, width: int, height: int, out_range: str = "tv") -> str:
+    # full range becomes limited, which is what players take H.264 for whatever its flag says
+    text = f"scale={width}:{height}:flags=bicubic:out_range={out_range}"
+    # RGB has no matrix to keep: that of its primaries, as players assume; the stream states it
+    return f"{text}:out_color_matrix={_matrix(video)}" if _without_matrix(video) else text
+
+
+def _without_matrix(video: VideoFacts) -> bool:
+    return video.rgb or video.alpha
+
+
+def _matrix(video: VideoFacts) -> str:
+    return "bt709" if video.video_range == "SDR" else "bt2020"
 
 
 def colour_filters(video: VideoFacts) -> list[str]:
-    """Tags of the container that the bitstream may lack, so that they reach the encoder's VUI."""
-    if not video.colour:
-        return []
-    return ["setparams=" + ":".join(f"{key}={value}" for key, value in sorted(video.colour.items()))]
+    """Tags of the container that the bitstream may lack, so that they reach the encoder's VUI; and no transparency."""
+    tags = {**(TAGS if video.video_range != "SDR" else {}), **video.colour}
+    if video.rgb:
+        tags.pop("colorspace", None)
+    chain = ["setparams=" + ":".join(f"{key}={value}" for key, value in sorted(tags.items()))] if tags else []
+    if video.alpha:
+        # over black, which is what a player shows around a picture
+        chain += [f"format={'gbrap' if video.bit_depth <= 8 else 'gbrap16le'}", "premultiply=inplace=1"]
+    return chain + strip_filters(video)

@@ -192,6 +192,7 @@ def _variant(
             ("CODECS", _quoted(",".join(codecs))),
             ("RESOLUTION", f"{video.width}x{video.height}" if video else None),
             ("FRAME-RATE", f"{float(rate):.3f}" if rate else None),
+            ("VIDEO-RANGE", _video_range(presentation, video)),
             ("AUDIO", _quoted(group) if group else None),
             ("SUBTITLES", _quoted(TEXT_GROUP) if presentation.text else None),
             ("CLOSED-CAPTIONS", _captions_of(video, presentation)),
@@ -201,7 +202,13 @@ def _variant(
     return [f"#EXT-X-STREAM-INF:{attributes}", f"{path}/{names.PLAYLIST}"]
 
 
-def _iframe_stream(track: IframeTrack) -> str:
+def _video_range(presentation: Presentation, video: VideoTrack | None) -> str | None:
+    """Stated by all or by none (Apple 9.16)."""
+    several = any(track.video_range != "SDR" for track in presentation.video)
+    return video.video_range if video and several else None
+
+
+def _iframe_stream(presentation: Presentation, track: IframeTrack) -> str:
     """The I-frame playlist among the variants (RFC 8216 4.3.4.3, Apple 6.1, 9.3, 9.4)."""
     return "#EXT-X-I-FRAME-STREAM-INF:" + str(
         _Attributes(
@@ -210,6 +217,7 @@ def _iframe_stream(track: IframeTrack) -> str:
                 ("AVERAGE-BANDWIDTH", str(track.average_bandwidth)),
                 ("CODECS", _quoted(track.codec)),
                 ("RESOLUTION", f"{track.width}x{track.height}"),
+                ("VIDEO-RANGE", _video_range(presentation, track)),
                 ("URI", _quoted(f"{names.IFRAMES}/{names.PLAYLIST}")),
             )
         )
@@ -236,5 +244,5 @@ def multivariant(presentation: Presentation) -> str:
         for group, tracks in sound.items():
             lines += _variant(presentation, None, group, tracks)
     if presentation.iframes:
-        lines.append(_iframe_stream(presentation.iframes))
+        lines.append(_iframe_stream(presentation, presentation.iframes))
     return "\n".join([*lines, ""])

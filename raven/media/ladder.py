@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from raven.media.grid import Grid, Span, round_nearest
+from raven.media.hdr import metadata_options
 from raven.model import Rendition, VideoFacts
 from raven.profile import Ladder, Rung, Thumbs
 
@@ -46,7 +47,7 @@ def _area(rung: Rung) -> int:
 
 def _bit_depth(ladder: Ladder, facts: VideoFacts) -> int:
     """H.264 players decode 8 bits only; HEVC and AV1 keep 10 where the source has more than 8."""
-    return 10 if ladder.codec != "libx264" and facts.bit_depth > 8 else 8
+    return 10 if ladder.codec != "libx264" and (facts.bit_depth > 8 or facts.video_range != "SDR") else 8
 
 
 def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts) -> Rendition:
@@ -63,8 +64,9 @@ def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts) -> Rendition:
         threads=ladder.threads,
         encoder_profile=ladder.encoder_profile,
         pixel_format="yuv420p" if _bit_depth(ladder, facts) == 8 else "yuv420p10le",
+        video_range="SDR" if ladder.codec == "libx264" else facts.video_range,
         audio=rung.audio,
-        options=ladder.options,
+        options=metadata_options(ladder.codec, facts) | ladder.options,
     )
 
 

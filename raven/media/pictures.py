@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from raven.media.grid import capped_rate, choose_rate
+from raven.media.hdr import content_light, mastering_display
 from raven.media.orient import orientation
 from raven.media.streams import tick_of
 from raven.model import VideoFacts
@@ -53,7 +54,11 @@ def video_facts(
         orient=orient,
         pixel_format=frame.format.name,
         bit_depth=max((c.bits for c in frame.format.components), default=8),
+        rgb=frame.format.is_rgb or frame.format.has_palette,
+        alpha=any(c.is_alpha for c in frame.format.components) or frame.format.has_palette,
         colour=_colour(frame),
+        mastering=mastering_display(_side_data(frame, "MASTERING_DISPLAY_METADATA")),
+        light=content_light(_side_data(frame, "CONTENT_LIGHT_LEVEL")),
     )
 
 
@@ -65,11 +70,15 @@ def _interlaced(video: VideoStream, frames: list[VideoFrame]) -> Literal["no", "
     return FIELD_ORDERS.get(order, "no")
 
 
+def _side_data(frame: VideoFrame, kind: str) -> bytes:
+    side: Any = frame.side_data.get(kind)
+    return b"" if side is None else bytes(side)
+
+
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    side: Any = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
+    raw = _side_data(frame, "DISPLAYMATRIX")
+    if not raw:
         return None
-    raw = bytes(side)
     return tuple(int.from_bytes(raw[i : i + 4], "little", signed=True) for i in range(0, 36, 4))
 
 

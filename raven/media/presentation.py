@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from raven.errors import OutputWrong
-from raven.media.codecs import codec_string
+from raven.media.codecs import codec_string, colour
 from raven.media.grid import AudioGrid, Grid, round_nearest
 from raven.media.sprites import Sheets
-from raven.model import Rendition, TrackSegments
+from raven.model import Rendition, TrackSegments, VideoRange, video_range
 
 
 def printable(text: str) -> str:
@@ -88,6 +88,12 @@ class VideoTrack(Track):
     height: int
     audio: str | None = field(default=None, kw_only=True)
     """The only group of sound that HLS offers with it; None for all that no other has for itself."""
+    colour: tuple[int, int, int] | None = field(default=None, kw_only=True)
+    """Primaries, transfer and matrix (ITU-T H.273), None where the stream states none."""
+
+    @property
+    def video_range(self) -> VideoRange:
+        return video_range(self.colour[1]) if self.colour else "SDR"
 
     @property
     def family(self) -> str:
@@ -221,6 +227,7 @@ def video_track(
         width=rendition.width,
         height=rendition.height,
         audio=rendition.audio,
+        colour=colour(init),
     )
 
 

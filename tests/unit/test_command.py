@@ -57,7 +57,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
             height=1280,
             rate=FILM_RATE,
             orient=("transpose=clock",),
-            colour={"range": "1", "colorspace": "9", "color_primaries": "9", "color_trc": "16"},
+            colour={"range": "1", "colorspace": "1", "color_primaries": "1", "color_trc": "1"},
         ),
         renditions=(
             rendition(name="360p", width=202, height=360, crf=23.5, maxrate=1000, bufsize=None),
@@ -73,11 +73,11 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
     graph = (
         "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),"
         "scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/100104000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
-        "tpad=stop_mode=clone:stop=5,setparams=color_primaries=9:color_trc=16:colorspace=9:range=1,"
+        "tpad=stop_mode=clone:stop=5,setparams=color_primaries=1:color_trc=1:colorspace=1:range=1,"
         "split=3[v0][v1][t];"
-        "[v0]transpose=clock,scale=202:360:flags=bicubic,setsar=1,format=yuv420p[out0];"
-        "[v1]transpose=clock,scale=720:1280:flags=bicubic,setsar=1,format=yuv420p[out1];"
-        "[t]select=eq(n\\,48)+eq(n\\,168),transpose=clock,scale=320:180:flags=bicubic,setsar=1,format=yuvj420p[thumbs]"
+        "[v0]transpose=clock,scale=202:360:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out0];"
+        "[v1]transpose=clock,scale=720:1280:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out1];"
+        "[t]select=eq(n\\,48)+eq(n\\,168),transpose=clock,scale=320:180:flags=bicubic:out_range=pc,setsar=1,format=yuvj420p[thumbs]"
     )
     rung = [
         "-fps_mode", "passthrough", "-frames:v", "268", "-video_track_timescale", "24000", "-movflags", MOVFLAGS,
@@ -111,7 +111,7 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
     graph = (
         "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,59.980000000)+gte(t\\,62.380000000),"
         "setpts=PTS-round(60/TB),settb=expr=1/100025,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
-        "[v0]scale=1280:720:flags=bicubic,setsar=1,format=yuv420p[out0]"
+        "[v0]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out0]"
     )
     assert command == [
         *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "chunk.nut", "-filter_complex", graph,
@@ -120,6 +120,45 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
         "-fps_mode", "passthrough", "-frames:v", "60", "-video_track_timescale", "25000",
         "-movflags", MOVFLAGS, "-fragment_index", "1", *MP4, "./all.mp4",
     ]  # fmt: skip
+
+
+def test_of_an_hdr_film_all_that_is_sdr_has_one_tone_mapping_at_its_largest_size() -> None:
+    # Given a PQ film that states its transfer alone, with a HEVC rung, two H.264 rungs and thumbnails
+    order = chunk_order(
+        grid=cutting().grid(Fraction(25)),
+        video=video_facts(colour={"color_trc": "16"}, bit_depth=10, light=(600, 100)),
+        renditions=(
+            rendition(name="hevc").model_copy(update={"video_range": "PQ", "pixel_format": "yuv420p10le"}),
+            rendition(name="360p", width=640, height=360),
+            rendition(name="540p", width=960, height=540),
+        ),
+        thumbs={7: 0},
+    )
+
+    chains = encode_graph(order).split(";")
+
+    # Then what it means by PQ is filled in, and nothing that differs between chunks stays on the frames
+    assert "setparams=color_primaries=9:color_trc=16:colorspace=9:range=1,sidedata=mode=delete" in chains[0]
+    assert chains[0].endswith(",split=2[v0][s]")
+    # and the HEVC rung stays as it is, the others come from one branch
+    assert chains[1:] == [
+        "[v0]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p10le[out0]",
+        "[s]scale=960:540:flags=bicubic:out_range=tv,setsar=1,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,"
+        "tonemap=tonemap=mobius:peak=2.9557,zscale=t=bt709:m=bt709:r=tv,format=yuv420p,limiter=min=16:max=235:planes=1,"
+        "split=3[v1][v2][t]",
+        "[v1]scale=640:360:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out1]",
+        "[v2]scale=960:540:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out2]",
+        "[t]select=eq(n\\,7),scale=320:180:flags=bicubic:out_range=pc,setsar=1,format=yuvj420p[thumbs]",
+    ]
+
+
+def test_rgb_gets_the_matrix_of_its_primaries_and_transparency_becomes_black() -> None:
+    video = video_facts(colour={"color_primaries": "1"}, rgb=True, alpha=True)
+
+    head, branch = encode_graph(chunk_order(video=video)).split(";")
+
+    assert "setparams=color_primaries=1,format=gbrap,premultiply=inplace=1,split" in head
+    assert ":out_range=tv:out_color_matrix=bt709,setsar" in branch
 
 
 def test_the_largest_rung_is_the_first_output_but_keeps_its_own_branch() -> None:
