@@ -138,7 +138,7 @@ def sdr_iframes_offered(tree: Tree) -> Faults:
         yield Fault(tree.multivariant.path, f"I-frame playlists in {', '.join(sorted(ranges))} alone")
 
 
-@must("Apple 9.16", choice=True)
+@must("Apple 9.16")
 def iframe_range_given(tree: Tree) -> Faults:
     """An I-frame playlist of HDR video has VIDEO-RANGE."""
     for tag in tree.iframe_tags:

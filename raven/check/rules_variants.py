@@ -182,7 +182,7 @@ def frame_rate_is_true(tree: Tree) -> Faults:
             yield Fault(at(tree, tag), f"FRAME-RATE {float(declared):.3f}", f"{float(real):.3f}")
 
 
-@must("Apple 9.16", choice=True)
+@must("Apple 9.16")
 def video_range_given(tree: Tree) -> Faults:
     """VIDEO-RANGE stands on every variant with video, unless all are SDR."""
     ranges = {range_of(track) for _, track in _with_video(tree)}
