@@ -26,7 +26,7 @@ def unchunked(source: Path, rate: Fraction, frames: int, size: tuple[int, int]) 
     chain = [
         f"setpts=PTS-round(({origin})/TB)",
         f"fps={rate}:start_time=0",
-        f"scale={size[0]}:{size[1]}:flags=bicubic",
+        f"scale={size[0]}:{size[1]}:flags=bicubic:out_range=tv",  # as every output
         "format=yuv420p",
     ]
     return read_frames(source, ",".join(chain), "-frames:v", str(frames), *quiet)[0]
