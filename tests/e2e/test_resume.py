@@ -259,7 +259,7 @@ with farm.running():
 """
 
 
-@pytest.mark.parametrize("parts", [0, 1, 3])
+@pytest.mark.parametrize("parts", [0, 1, 2])
 def test_a_finished_film_is_not_lost_when_it_is_stopped_while_it_moves_into_its_folder(
     raven: Raven, clip: Path, undisturbed: dict[str, bytes], stand_in: StandIn, tmp_path: Path, parts: int
 ) -> None:
