@@ -271,4 +271,4 @@ def test_sound_of_a_codec_that_chunk_objects_have_no_name_for_is_decoded_on_the_
         ["-i", str(sound), "-af", "silencedetect=n=-30dB:d=0.5,ametadata=print:file=-", "-f", "null", "-"]
     )
     ends = [float(line.split("=")[1]) for line in begins.splitlines() if line.startswith("lavfi.silence_end")]
-    assert ends == [pytest.approx(2, abs=0.01)]
+    assert ends == [pytest.approx(2, abs=0.015)]  # the encoder of DTS is 11 ms late itself
