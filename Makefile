@@ -3,18 +3,24 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= out
-JOBS   ?= 2
+# three on two cores: a good part of the tests waits for browsers and servers
+JOBS   ?= 3
+MINUTES ?= 30
+SEED   ?= 1
 CODE   := raven watcher master worker scrub.py tests benchmarks
 
-.PHONY: help encode check test test-fast lock clean
+.PHONY: help encode check test test-fast faults chaos lock settings-example clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make encode SOURCE=film.mkv OUT=out   encode a film on this machine (a test picture without SOURCE)'
 	@echo 'make test                             install what the tests need, run all of them'
 	@echo 'make test-fast                        the tests that need no server and no browser'
+	@echo 'make faults                           every kind of fault once, on real servers'
+	@echo 'make chaos MINUTES=30 SEED=1           random faults over a stream of tasks; the seed reproduces them'
 	@echo 'make check                            lint, types, architecture'
 	@echo 'make lock                             renew the lock files after a change of setup.cfg'
+	@echo 'make settings-example                 renew deploy/raven.env.example after a change of raven/config.py'
 
 # --- environment -----------------------------------------------------------------------------------------------
 
@@ -38,6 +44,9 @@ lock:
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	  --no-emit-trusted-host --extra dev --output-file requirements-dev.lock setup.cfg requirements.in
 
+settings-example: $(VENV)/.installed
+	$(BIN)/python -m raven.settings_example > deploy/raven.env.example
+
 # --- use -------------------------------------------------------------------------------------------------------
 
 encode: $(VENV)/.installed
@@ -57,6 +66,12 @@ test-fast: $(VENV)/.dev
 test: check
 	tests/install.sh
 	RAVEN_TEST_SERVERS=require $(BIN)/pytest -n $(JOBS) --dist loadgroup
+
+faults: $(VENV)/.dev
+	RAVEN_TEST_FAULTS=1 RAVEN_TEST_SERVERS=require $(BIN)/pytest -v tests/fault
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.fault.chaos --minutes $(MINUTES) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +72,19 @@ class _Sampler(threading.Thread):
                 self.peaks[name] = max(self.peaks.get(name, 0), peak)
 
 
-def measure(command: Sequence[str], folder: Path) -> Measured:
-    """Runs `command` in `folder`. Raises RuntimeError with its output when it fails."""
+def measure(command: Sequence[str], folder: Path, settings: Mapping[str, str] | None = None) -> Measured:
+    """Runs `command` in `folder`, with `settings` over this environment. Raises RuntimeError when it fails."""
     output = folder / "output.log"
     with output.open("wb") as log:
         begun = time.monotonic()
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,  # some tools take keys
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **(settings or {})},
+        )
         sampler = _Sampler(process.pid)
         sampler.start()
         _, status, usage = os.wait4(process.pid, 0)
@@ -87,3 +95,22 @@ def measure(command: Sequence[str], folder: Path) -> Measured:
     if process.returncode:
         raise RuntimeError(f"{command[0]} ended with {process.returncode}:\n{output.read_text()[-2000:]}")
     return Measured(wall, usage.ru_utime + usage.ru_stime, sampler.peaks)
+
+
+def raven_command(film: Path, output: Path, profile: str, workers: int) -> list[str]:
+    """`raven encode` of a film."""
+    command = [sys.executable, "-m", "raven", "encode", str(film), "--output", str(output)]
+    return [*command, "--profile", profile, "--workers", str(workers)]
+
+
+def raven_encode(
+    film: Path, output: Path, profile: str, workers: int, settings: Mapping[str, str] | None = None
+) -> Measured:
+    """`raven encode` of a film into a folder of a folder of its own, with its log beside it."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return measure(raven_command(film, output, profile, workers), output.parent, settings)
+
+
+def media_bytes(folder: Path) -> int:
+    """Bytes of the encoded media below a folder."""
+    return sum(f.stat().st_size for f in folder.rglob("*") if f.suffix in (".mp4", ".m4s"))

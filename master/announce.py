@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from master.publish import describe
+from master.output_check import look_ahead
+from master.publish import describe, manifests
+from master.sheets import full_sheets
+from master.tools import MediaTools
 from raven import names
-from raven.agent import Context
+from raven.context import Context
 from raven.errors import ObjectMissing
 from raven.media import hls
 from raven.media.presentation import Presentation, VideoTrack
@@ -28,18 +31,25 @@ class _Growing(VideoTrack):
         return max(self.cap, super().peak_bandwidth)
 
 
-def announce(job: AnnounceJob, context: Context, storage: Storage) -> PublishResult:
+def announce(job: AnnounceJob, context: Context, tools: MediaTools) -> PublishResult:
     """Writes the playlists of what is stored so far; the multivariant playlist, which a player opens, comes last.
 
-    All tracks end where the picture does. Trick play and the MPD come with the whole film. Raises OutputWrong.
+    All tracks end where the picture does. Trick play and the MPD come with the whole film. Then it does ahead what
+    publishing would have to do at the end: sheets that are full, and reading segments for the checker.
+
+    Raises OutputWrong.
     """
-    prefix = names.out_prefix(job.task)
+    storage, prefix = tools.storage, names.out_prefix(job.task)
     url = storage.url(prefix + names.MULTIVARIANT)
-    for key, text in playlists(_as_announced(job, describe(job, storage))).items():
+    so_far = describe(job, storage)
+    texts = playlists(_as_announced(job, so_far))
+    for key, text in texts.items():
         context.stop.check()
         if _published(prefix, storage):
             return PublishResult(url=url, bytes=0)
         storage.put(prefix + key, text.encode())
+    look_ahead(storage, prefix, manifests(so_far), context.stop, tools.known.of(job.task, job.way))
+    full_sheets(job, context, tools)
     context.notes.update(frames=job.ready)
     return PublishResult(url=url, bytes=0)
 

@@ -1,9 +1,9 @@
 """Cutting: one streaming pass over the packets of a source into chunk objects (NUT), by the frame grid.
 
 A chunk object holds the packets from the last clean keyframe at or before the chunk's first frame up to the
-first packets whose decode time is past its end. Chunks overlap in packets, never in frames, so open GOPs,
-leading pictures and sparse keyframes need no special case. Memory is flat: what the next chunk needs of the
-packets before its border is read back from the open chunk's own file.
+first packets whose decode time is past its end and past the frames after it that its encoder looks at. Chunks
+overlap in packets, never in frames, so open GOPs, leading pictures and sparse keyframes need no special case. Memory
+is flat: what the next chunk needs of the packets before its border is read back from the open chunk's own file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from raven import names
 from raven.errors import SourceUnreadable
-from raven.media.filters import LEAD, SHIFT, deinterlaced
+from raven.media.filters import SHIFT, lead
 from raven.media.grid import Grid
 from raven.media.nal import starts_clean
 from raven.model import VideoFacts
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     Packet = av.Packet[Any]
 
 LEAD_OUT = 2
-"""Packets kept past a chunk's end: the one that tells the decoder to give its last frame, and its second field."""
+"""Packets kept past the last frame: the one that tells the decoder to give it, and its second field."""
 LONGEST = Fraction(60)
 """Seconds that one frame may claim to last, unless others did last as long: a last frame of 20 hours is a fault."""
 COUNTER_STEP = Fraction(1, 4000)
@@ -119,24 +120,40 @@ def read_back(path: Path, start: int, count: int | None, tick: Fraction) -> Iter
             yield packet, round((packet.pts or 0) * Fraction(packet.time_base) / tick)
 
 
+@dataclass(frozen=True)
+class VideoSource:
+    """The video of a source, its grid, and where its chunks go: what each way in begins with."""
+
+    stream: VideoStream
+    facts: VideoFacts
+    origin: Fraction
+    grid: Grid
+    folder: Path
+    ready: Callable[[int, Path], None]
+    """Takes each chunk when it is whole."""
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds in a unit of the stream's times."""
+        return Fraction(self.stream.time_base or 1)
+
+    def frame_at(self, time: Fraction) -> int:
+        """The frame of the grid at a time of the source, seconds."""
+        return self.grid.frame_at(time - self.origin)
+
+    def chunk_file(self, index: int) -> Path:
+        return self.folder / names.chunk_name(index, self.facts.way)
+
+
 class VideoCutter:
     """Cuts the video packets, fed in decode order, into chunk files and hands each one over when it is whole."""
 
-    def __init__(
-        self,
-        stream: VideoStream,
-        facts: VideoFacts,
-        origin: Fraction,
-        grid: Grid,
-        folder: Path,
-        ready: Callable[[int, Path], None],
-    ) -> None:
-        self._stream, self._origin, self._grid, self._folder, self._ready = stream, origin, grid, folder, ready
-        self._lead = LEAD if deinterlaced(facts) else 0
-        self._step = facts.step or 1 / grid.rate
-        self._codec = stream.codec_context.codec.canonical_name
-        self._extradata = stream.codec_context.extradata
-        self._tick = Fraction(stream.time_base or 1)
+    def __init__(self, source: VideoSource) -> None:
+        self._source, self._grid, self._tick = source, source.grid, source.tick
+        self._lead = lead(source.facts)
+        self._step = source.facts.step or 1 / source.grid.rate
+        codec = source.stream.codec_context
+        self._codec, self._extradata = codec.codec.canonical_name, codec.extradata
         self._index = 0
         self._file = self._open()
         self._pending: list[_Cut] = []
@@ -146,6 +163,9 @@ class VideoCutter:
         """The longest time between two frames so far, seconds."""
         self.frames = 0
         """N, as far as it has been read."""
+
+    captions = True
+    """Closed captions stay with their pictures."""
 
     @property
     def tail(self) -> int:
@@ -165,7 +185,7 @@ class VideoCutter:
             self._last_frame = max(self._last_frame, cut.frame)
             self.frames = max(self.frames, 1, self._frame(packet.pts or 0, max(self._step, self._held(packet))))
         self._place(cut)
-        while self._more_chunks() and len(self._pending) > LEAD_OUT:
+        while self._more_chunks() and len(self._pending) > self._lead_out():
             self._next_chunk()
 
     def finish(self) -> int:
@@ -177,11 +197,11 @@ class VideoCutter:
         for cut in self._pending:
             self._file.write(cut.packet, cut.pts)
         self._file.close()
-        self._ready(self._index, self._file.path)
+        self._source.ready(self._index, self._file.path)
         return self._index + 1
 
     def _open(self) -> NutFile:
-        return NutFile(self._folder / f"chunk-{self._index:06d}.nut", self._stream, self._origin)
+        return NutFile(self._source.chunk_file(self._index), self._source.stream, self._source.origin)
 
     def _more_chunks(self) -> bool:
         return self.whole > self._index
@@ -189,6 +209,13 @@ class VideoCutter:
     @property
     def _end(self) -> int:
         return (self._index + 1) * self._grid.chunk
+
+    def _lead_out(self) -> int:
+        """How many of the pending packets the open chunk takes, as far as they are known."""
+        seen = self._end + self._grid.look_ahead
+        return LEAD_OUT + next(
+            (n for n, cut in enumerate(self._pending) if cut.decode_frame >= seen), len(self._pending)
+        )
 
     def _look(self, packet: Packet) -> _Cut:
         pts = self._file.shifted(packet)
@@ -201,7 +228,7 @@ class VideoCutter:
         return min((packet.duration or 0) * self._tick, max(LONGEST, 2 * self._gap))
 
     def _frame(self, ticks: int, later: Fraction = Fraction(0)) -> int:
-        return self._grid.frame_at(ticks * self._tick - self._origin + later)
+        return self._source.frame_at(ticks * self._tick + later)
 
     def _place(self, cut: _Cut) -> None:
         """Puts a packet into the open chunk, or aside once the chunk's end is reached."""
@@ -216,9 +243,9 @@ class VideoCutter:
 
     def _next_chunk(self) -> None:
         """Closes the open chunk and begins the next one with what that needs of the packets before its border."""
-        done, held = self._file, self._pending
+        done, held, taken = self._file, self._pending, self._lead_out()
         kept, start = done.packets, self._starts[0] if self._starts else 0
-        for cut in held[:LEAD_OUT]:
+        for cut in held[:taken]:
             done.write(cut.packet, cut.pts)
         done.close()
         self._index += 1
@@ -228,7 +255,7 @@ class VideoCutter:
         self._starts = [s - start for s in self._starts if s < kept]
         for cut in held[max(0, start - kept) :]:
             self._place(cut)
-        self._ready(self._index - 1, done.path)
+        self._source.ready(self._index - 1, done.path)
 
 
 class AudioCopy:
@@ -250,7 +277,7 @@ class AudioCopy:
         """Takes the next packet of the track; what ends long before the origin is left out."""
         pts = self._file.shifted(packet)
         end = ((packet.pts or 0) + (packet.duration or 0)) * self._tick - self._origin
-        if end > -EARLY_AUDIO:
+        if end > -EARLY_AUDIO and pts >= 0:  # NUT has no times below zero, whatever a packet says of its length
             self._file.write(packet, pts)
             self.length = max(self.length, end)
 

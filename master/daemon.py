@@ -12,13 +12,18 @@ from raven.agent import Agent
 from raven.config import Settings, ffmpeg_path
 from raven.daemon import Signals, daemon_command, serve
 from raven.errors import ConfigError
+from raven.notify import Notifier
 from raven.ports import Broker, Storage
+from raven.readiness import Readiness, readiness_of
 from raven.sandbox import cutter_box
+from raven.scratch import sweep
+from raven.selftest import self_test
 from raven.wiring import open_broker, open_storage
 
 
-def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
+def build_agent(settings: Settings, broker: Broker, storage: Storage, readiness: Readiness | None = None) -> Agent:
     """A master with its four kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
+    ffmpeg = ffmpeg_path(settings)
     tools = Tools(
         storage,
         settings.sources,
@@ -26,19 +31,19 @@ def build_agent(settings: Settings, broker: Broker, storage: Storage) -> Agent:
         settings.limits,
         cutter_box(settings.limits, settings.cpu_seconds),
         settings.stall_seconds,
+        ffmpeg,
     )
-    finishing = MediaTools(storage, ffmpeg_path(settings), settings.temporary)
+    finishing = MediaTools(storage, ffmpeg, settings.temporary)
     handlers = {
         "prepare": lambda job, context: prepare(job, context, tools),
-        "announce": lambda job, context: announce(job, context, storage),
+        "announce": lambda job, context: announce(job, context, finishing),
         "publish": lambda job, context: publish(job, context, finishing),
         "purge": lambda job, context: purge(job, context, storage),
     }
-    # one slot more than one, so that a light job never waits behind the cutting of a long source
-    return Agent(settings.model_copy(update={"slots": max(2, settings.slots)}), "master", broker, handlers)
+    return Agent(settings, "master", broker, handlers, readiness)
 
 
-def run(settings: Settings, signals: Signals) -> None:
+def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:
     if not settings.sources:
         raise ConfigError("sources: set RAVEN_SOURCES to the folders that sources may lie in, by commas")
     for root in settings.sources.split(","):
@@ -47,7 +52,13 @@ def run(settings: Settings, signals: Signals) -> None:
                 f"sources: {root.strip() or 'an empty one'} is neither the absolute path of a folder nor a URL"
             )
     broker, storage = open_broker(settings), open_storage(settings)
-    serve(build_agent(settings, broker, storage), signals)
+    sweep(settings.temporary)
+    ffmpeg = ffmpeg_path(settings)
+    readiness = readiness_of(settings, ffmpeg)
+    agent = build_agent(settings, broker, storage, readiness)
+    # a master cuts without ffmpeg, but what it lacks or spoils is the same host's: its sheets and lossless copies too
+    readiness.keep_testing(lambda: self_test(ffmpeg, readiness.ffmpeg, settings.temporary))
+    serve(agent, signals, notifier)
     broker.close()
 
 

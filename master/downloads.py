@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import mmap
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from master.tools import FETCHES, MediaTools
 from raven import names
-from raven.agent import Context
+from raven.context import Context
 from raven.media.download import check_download, chosen_rungs, download_command
+from raven.media.grid import Span
 from raven.media.presentation import Presentation, Track
 from raven.messages import PublishJob
+from raven.model import Rendition
 from raven.process import run
+from raven.scratch import scratch
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,19 @@ def make_downloads(
     Needs temporary space of twice a file's size, and no memory to speak of. Raises OutputWrong, ObjectMissing.
     """
     return tuple(
-        _make(job, rung.name, presentation, context, tools)
-        for rung in chosen_rungs(job.profile.download, job.renditions)
+        _make(job, rung, presentation, context, tools) for rung in chosen_rungs(job.profile.download, job.renditions)
     )
 
 
-def _make(job: PublishJob, rung: str, presentation: Presentation, context: Context, tools: MediaTools) -> Stored:
-    path = names.download_path(rung)
+def _make(job: PublishJob, rung: Rendition, presentation: Presentation, context: Context, tools: MediaTools) -> Stored:
+    path = names.download_path(rung.name)
     sound = next((track for track in presentation.audio if track.default), None)
     language = next((facts.language for facts in job.facts.audio if sound and facts.name == sound.name), "und")
-    picture = next(track for track in presentation.video if track.name == rung)
-    with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-download-", dir=tools.temporary) as name:
-        video, audio, target = (Path(name) / file for file in ("video.mp4", "audio.mp4", "target.mp4"))
+    picture = next(track for track in presentation.video if track.name == rung.name)
+    with scratch(job.task, "download", tools.temporary) as folder:
+        video, audio, target = (folder / file for file in ("video.mp4", "audio.mp4", "target.mp4"))
         prefix = names.out_prefix(job.task)
-        _join(picture, prefix + names.video_path(rung), video, context, tools)
+        _join(picture, prefix + names.video_path(rung.name), video, context, tools)
         if sound:
             _join(sound, prefix + names.audio_path(sound.name), audio, context, tools)
         command = download_command(tools.ffmpeg, str(video), str(audio) if sound else None, language, str(target))
@@ -57,10 +58,10 @@ def _make(job: PublishJob, rung: str, presentation: Presentation, context: Conte
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory,
             memoryview(memory) as data,
         ):
-            check_download(data, job.frames, path)
+            check_download(data, Span(0, job.frames).taken(rung.every), path)
         context.stop.check()
         tools.storage.put(prefix + path, target)
-        return Stored(path, rung, target.stat().st_size)
+        return Stored(path, rung.name, target.stat().st_size)
 
 
 def _join(track: Track, folder: str, target: Path, context: Context, tools: MediaTools) -> None:

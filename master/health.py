@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from raven.errors import SourceUnreadable
+from raven.limits import Limits
+from raven.media.probe import SourceBroken
 from raven.model import SourceFacts
 
 if TYPE_CHECKING:
@@ -29,8 +32,14 @@ class Health:
     damaged: int = 0
     breaks: str | None = None
     """Why reading ended before the end."""
+    now: Fraction | None = None
+    """Time of the latest picture or sound."""
     _ends: dict[int, Fraction] = field(default_factory=dict)
     _starts: dict[int, Fraction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        video = [] if self.facts.video is None else [self.facts.video.stream]
+        self._media = {*video, *(track.stream for track in self.facts.audio)}
 
     def see(self, packet: Packet) -> None:
         self.damaged += packet.is_corrupt
@@ -38,6 +47,8 @@ class Health:
             return
         tick, stream = Fraction(packet.time_base), packet.stream_index
         start = packet.pts * tick
+        if stream in self._media:
+            self.now = start
         self._starts[stream] = min(start, self._starts.get(stream, start))
         self._ends[stream] = max(start + (packet.duration or 0) * tick, self._ends.get(stream, start))
 
@@ -80,3 +91,22 @@ class Health:
             if after > BESIDE:
                 told.append(f"{float(after):.2f} s of sound {track.name} after the last picture are left out")
         return told
+
+
+def within(packets: Iterator[Packet], origin: Fraction, limits: Limits) -> Iterator[Packet]:
+    """The packets. Raises LimitExceeded at the first whose time is past the longest allowed, before it makes chunks.
+
+    Text makes none, and its times may be of another clock.
+    """
+    for packet in packets:
+        if packet.pts is not None and packet.time_base is not None and packet.stream.type != "subtitle":
+            limits.check_seconds(packet.pts * packet.time_base - origin)
+        yield packet
+
+
+def readable(packets: Iterator[Packet], health: Health) -> Iterator[Packet]:
+    """The packets up to where the source breaks off, if it does."""
+    try:
+        yield from packets
+    except SourceBroken as error:
+        health.breaks = str(error)

@@ -7,26 +7,34 @@ from collections.abc import Mapping
 
 from raven import names
 from raven.check.checker import Report, check
-from raven.check.load import load
+from raven.check.load import Known, load
 from raven.check.readers import StorageReader
-from raven.errors import OutputWrong
+from raven.errors import OutputRefused
 from raven.ports import Storage
 from raven.process import StopSignal
 
+MANIFESTS = (names.MULTIVARIANT, names.MPD)
 _TOLD = 3
 """Findings in the task's message; all of them would not be read there."""
 
 
-def check_output(storage: Storage, prefix: str, texts: Mapping[str, str], stop: StopSignal) -> dict[str, object]:
+def look_ahead(storage: Storage, prefix: str, texts: Mapping[str, str], stop: StopSignal, known: Known) -> None:
+    """Reads what the checker will want of the segments that `texts` name, the manifests of a film under way."""
+    load(StorageReader(storage, prefix, texts, stop.check), MANIFESTS, prefix, known)
+
+
+def check_output(
+    storage: Storage, prefix: str, texts: Mapping[str, str], stop: StopSignal, known: Known | None = None
+) -> dict[str, object]:
     """The checker's report as it stands in `task.json`; `texts` are the manifests by their path under `prefix`.
 
-    Raises OutputWrong on a broken must that is not the profile's choice.
+    `known`: segments that were read before. Raises OutputRefused on a broken must that is not the profile's choice.
     """
     begun = time.monotonic()
     reader = StorageReader(storage, prefix, texts, stop.check)
-    report = check(load(reader, (names.MULTIVARIANT, names.MPD), prefix))
+    report = check(load(reader, MANIFESTS, prefix, known))
     if report.faulty:
-        raise OutputWrong(_sentence(report))
+        raise OutputRefused(_sentence(report))
     return {**report.as_json(), "seconds": round(time.monotonic() - begun, 3)}
 
 

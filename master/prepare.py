@@ -15,17 +15,21 @@ import master.cutter
 from master.cutter import Event, Order
 from master.reach import Reach
 from raven import names
-from raven.agent import Context
-from raven.errors import ProcessFailed, TaskError
+from raven.context import Context
+from raven.errors import NoDecoder, NoRoom, ProcessFailed, SourceUnreadable, TaskError
 from raven.limits import Limits
+from raven.media.command import remake_command, trial_command
 from raven.messages import PrepareJob
 from raven.model import PrepareResult, SourceFacts
 from raven.ports import Storage
-from raven.process import Child, StopSignal, Watch
+from raven.process import Child, StopSignal, Watch, out_of_room, run
 from raven.profile import Cutting
 from raven.sandbox import Box
+from raven.scratch import scratch
 
 DEFAULT_LIMITS = Limits()
+PROBE_SECONDS = 5.0
+"""Decoded of a source to look at it that PyAV cannot decode."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Tools:
     box: Box
     """Of the child that opens a source."""
     stall_seconds: float
+    ffmpeg: str
 
 
 def cutter_command() -> list[str]:
@@ -50,32 +55,72 @@ def cutter_command() -> list[str]:
 def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     """Cuts the source. Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke."""
     profile = job.profile
-    with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as folder:
-        path = Reach(tools.roots, Path(folder), tools.limits, context.stop).path(job.source)
+    with scratch(job.task, job.job, tools.temporary) as folder:
+        reach = Reach(tools.roots, folder, tools.limits, context.stop, tools.ffmpeg, tools.box, tools.stall_seconds)
+        path, beside = reach.path(job.source, with_video=bool(profile.video))
+        if job.strict and beside.warnings:
+            raise SourceUnreadable(f"{'; '.join(beside.warnings)}; options.strict refuses such a source")
+        if job.conform:  # a worker that still has one of these finds it gone and stores nothing
+            tools.storage.delete_prefix(names.chunk_prefix(job.task, "copy"))
         order = Order(
             path=path,
-            folder=folder,
+            folder=str(folder),
             cutting=profile.cutting,
+            slots=job.slots,
             sample_rate=profile.sample_rate,
             with_video=bool(profile.video),
+            conform=job.conform,
             strict=job.strict,
             limits=tools.limits,
+            ffmpeg=tools.ffmpeg,
+            beside=beside,
         )
-        state: PrepareResult | None = None
-        with _child(order, context.stop, tools.box, tools.stall_seconds) as (child, events):
-            for event in events:
-                if event.file is not None and event.key is not None:
-                    with child.waiting():
-                        tools.storage.put(names.tmp_prefix(job.task) + event.key, Path(event.file))
-                    Path(event.file).unlink()
-                    child.go_on()
-                if event.state is not None:
-                    state = event.state
-                    context.prepared(state)
-        if state is None or not state.complete:
-            raise ProcessFailed("cutting ended without a result")
+        try:
+            state = _cut(order, job, context, tools)
+        except NoDecoder as error:
+            context.notes["remade"] = str(error)
+            path = _remade(order, error, context.stop, tools.box, tools.stall_seconds)
+            state = _cut(order.model_copy(update={"path": path}), job, context, tools)
     context.notes.update(chunks=state.chunks, frames=state.frames, source=job.source)
     return state
+
+
+def _cut(order: Order, job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
+    """Lets a child cut, and stores what it hands over."""
+    state: PrepareResult | None = None
+    with _child(order, context.stop, tools.box, tools.stall_seconds) as (child, events):
+        for event in events:
+            if event.file is not None and event.key is not None:
+                with child.waiting():
+                    tools.storage.put(names.tmp_prefix(job.task) + event.key, Path(event.file))
+                Path(event.file).unlink()
+                child.go_on()
+            if event.state is not None:
+                state = event.state
+                context.prepared(state)
+    if state is None or not state.complete:
+        raise ProcessFailed("cutting ended without a result")
+    return state
+
+
+def _remade(order: Order, refusal: NoDecoder, stop: StopSignal, box: Box | None, stall_seconds: float | None) -> str:
+    """The path of a lossless copy, by an ffmpeg that has more decoders than PyAV.
+
+    Raises the refusal if it has no decoder either, ProcessFailed if this node may be to blame.
+    """
+    source, target = Path(order.path), Path(order.folder) / "remade.mkv"
+    if not source.is_file():  # a pipe cannot be read again
+        raise refusal
+    seconds = PROBE_SECONDS if order.probe_only else None
+    command = remake_command(order.ffmpeg, str(source), str(target), order.limits, seconds)
+    try:
+        run(command, stop, None, box, stall_seconds)
+    except ProcessFailed as error:
+        if error.status is None or error.status < 0:  # hung, or killed from outside
+            raise
+        run(trial_command(order.ffmpeg), stop, None, box, stall_seconds)
+        raise refusal from error
+    return str(target)
 
 
 def probe(
@@ -84,9 +129,24 @@ def probe(
     limits: Limits = DEFAULT_LIMITS,
     box: Box | None = None,
     stall_seconds: float | None = None,
+    ffmpeg: str = "ffmpeg",
 ) -> SourceFacts:
-    """What is in a source, found out in a child. Raises SourceUnreadable, SourceRefused, LimitExceeded."""
-    order = Order(path=path, folder="", cutting=Cutting(), sample_rate=48000, probe_only=True, limits=limits)
+    """What is in a source, found out in a child. Raises SourceUnreadable, SourceRefused, LimitExceeded.
+
+    `ffmpeg` decodes the beginning of what PyAV cannot: then no length is known.
+    """
+    about = {"cutting": Cutting(), "sample_rate": 48000, "probe_only": True, "limits": limits, "ffmpeg": ffmpeg}
+    with tempfile.TemporaryDirectory(prefix="raven-probe-") as folder:
+        order = Order(path=path, folder=folder, **about)
+        try:
+            return _probed(order, stop, box, stall_seconds)
+        except NoDecoder as error:
+            remade = _remade(order, error, stop, box, stall_seconds)
+            facts = _probed(order.model_copy(update={"path": remade}), stop, box, stall_seconds)
+            return facts.model_copy(update={"duration": None, "bytes": Path(path).stat().st_size})
+
+
+def _probed(order: Order, stop: StopSignal, box: Box | None, stall_seconds: float | None) -> SourceFacts:
     facts = None
     with _child(order, stop, box, stall_seconds) as (_, events):
         for event in events:
@@ -145,5 +205,9 @@ def _events(child: Child, order: Order) -> Iterator[Event]:
     for line in child.stdout:
         event = Event.model_validate_json(line)
         if event.error is not None:
-            raise TaskError(event.error) if event.permanent else ProcessFailed(event.error)
+            if event.undecodable:
+                raise NoDecoder(event.error)
+            if event.permanent:
+                raise TaskError(event.error)
+            raise (NoRoom if out_of_room(event.error) else ProcessFailed)(event.error)
         yield event

@@ -15,10 +15,10 @@ from master.publish_text import chapters_summary, text_summary, text_tracks, uni
 from master.sheets import sheets_of
 from master.tools import MediaTools
 from raven import __version__, names
-from raven.agent import Context
+from raven.context import Context
 from raven.media import dash, hls
 from raven.media.codecs import codec_string
-from raven.media.grid import AudioGrid, Grid
+from raven.media.grid import AudioGrid, Grid, Span
 from raven.media.iframe_segments import iframe_track
 from raven.media.iframes import iframe_order
 from raven.media.presentation import (
@@ -44,7 +44,7 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
 
     The checker reads all of it before the manifests are stored. What players open first comes last.
 
-    Raises OutputWrong when a segment is missing, doubled or foreign, or a standard's must is broken.
+    Raises OutputWrong when a segment is missing, doubled or foreign, OutputRefused when a standard's must is broken.
     """
     storage = tools.storage
     presentation = replace(describe(job, storage), sheets=sheets_of(job, context, tools))
@@ -55,7 +55,7 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
     about = summary(job, presentation) | {
         "chapters": chapters_summary(chapters),
         "downloads": [asdict(file) for file in downloads],
-        "check": check_output(storage, prefix, texts, context.stop),
+        "check": check_output(storage, prefix, texts, context.stop, tools.known.of(job.task, job.way)),
     }
     first = {names.TASK_JSON: json.dumps(about, indent=2) + "\n"}
     first |= {names.CHAPTERS: chapters_document(chapters)} if chapters else {}
@@ -63,6 +63,7 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
         context.stop.check()
         storage.put(prefix + key, text.encode())
     context.notes.update(frames=job.frames, bytes=size)
+    tools.known.forget(job.task)
     urls = tuple(storage.url(prefix + file.path) for file in downloads)
     return PublishResult(url=storage.url(prefix + names.MULTIVARIANT), downloads=urls, bytes=size)
 
@@ -80,7 +81,7 @@ def describe(job: FinishingJob, storage: Storage) -> Presentation:
             video.append(video_track(r, job.video[r.name], grid, job.stored, init))
         iframes = _iframes(job, storage, grid)
     duration = Fraction(job.frames) / rate if rate else Fraction(job.samples, job.profile.sample_rate)
-    default = next((t.name for t in facts.audio if t.default), facts.audio[0].name if facts.audio else "")
+    default = next((t.name for t in sorted(facts.audio, key=lambda t: (t.describes, not t.default))), "")
     labels = unique_labels(facts.audio, "Audio")
     audio = [track for t in facts.audio for track in _audio(job, storage, t, labels[t.name], t.name == default)]
     order = [rendition.name for rendition in job.profile.audio]
@@ -116,6 +117,7 @@ def _audio(job: FinishingJob, storage: Storage, facts: AudioFacts, label: str, d
             channels=rendition.channels,
             sample_rate=grid.sample_rate,
             default=default,
+            describes=facts.describes,
         )
 
 
@@ -155,10 +157,11 @@ def summary(job: PublishJob, presentation: Presentation) -> dict[str, object]:
                 "height": t.height,
                 "codecs": t.codec,
                 "segments": len(t.segments),
-                "frames": job.frames,
+                "rate": str(t.rate),
+                "frames": Span(0, job.frames).taken(r.every),
                 **_sizes(t),
             }
-            for t in presentation.video
+            for r, t in zip(job.renditions, presentation.video, strict=True)
         ],
         "audio": [
             {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from raven.agent import Context
+from raven.context import Context
 from raven.messages import PurgeJob
 from raven.model import PurgeResult
 from raven.ports import Storage
 
 
 def purge(job: PurgeJob, context: Context, storage: Storage) -> PurgeResult:
-    """Removes all objects under the job's prefixes; safe to repeat."""
+    """Removes all objects under the job's prefixes; safe to repeat.
+
+    The watcher has to confirm it first: the order may be from before its task was tried again.
+    """
+    context.confirm()
     removed = sum(storage.delete_prefix(prefix) for prefix in job.prefixes)
     context.notes["objects"] = removed
     return PurgeResult(objects=removed)

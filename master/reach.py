@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from master.fetch import fetch
-from master.replay import assemble, is_replay
+from master.replay import AHEAD, Beside, Replay, is_replay
 from master.sources import allow, is_remote, resolve
+from raven.errors import SourceRefused
 from raven.limits import Limits
-from raven.process import StopSignal
+from raven.process import StopSignal, run
+from raven.sandbox import Box
 
 
 @dataclass
@@ -21,18 +23,39 @@ class Reach:
     folder: Path
     limits: Limits
     stop: StopSignal
+    ffmpeg: str
+    box: Box
+    """Of an ffmpeg that works on a source's bytes."""
+    stall_seconds: float
     _last: Path | None = field(default=None, init=False)
     _place: str = field(default="", init=False)
 
-    def path(self, source: str) -> str:
-        """The local file, or pipe, of a source. Raises SourceRefused, SourceUnreadable, LimitExceeded, Unavailable."""
+    def path(self, source: str, *, with_video: bool = True) -> tuple[str, Beside]:
+        """The local file, or pipe, of a source, and what goes with it.
+
+        Raises SourceRefused, SourceUnreadable, LimitExceeded, Unavailable, ProcessFailed.
+        """
         if is_replay(source):
-            whole = assemble(source, self.folder / "replay", self._bring, self.limits.check_bytes)
+            replay = Replay(self.folder, self._bring, self.limits, self._remux)
+            whole, beside = replay.assemble(source, with_video=with_video)
             self._forget()
-            return str(whole)
+            return str(whole), beside
         if is_remote(source):
-            return str(self._fetch(source, "source"))
-        return resolve(source, self.roots)
+            return str(self._fetch(source, "source")), Beside()
+        return resolve(source, self.roots), Beside()
+
+    def _remux(self, source: Path, target: Path) -> None:
+        """Makes MPEG-TS of fMP4. Raises SourceRefused where that has no name for a codec."""
+        command = [
+            self.ffmpeg, "-hide_banner", "-nostdin", "-y", "-loglevel", "warning", "-progress", "pipe:1",
+            "-protocol_whitelist", "file,pipe", "-f", "mov", "-enable_drefs", "0",  # one file, and what is in it
+            "-copyts", "-i", str(source),  # the sounds that lie apart have the same clock
+            "-map", "0:v?", "-map", "0:a?", "-c", "copy",
+            "-f", "mpegts", "-mpegts_copyts", "1", "-output_ts_offset", str(AHEAD), str(target),
+        ]  # fmt: skip
+        said = run(command, self.stop, None, self.box, self.stall_seconds)
+        if "private data stream" in said:
+            raise SourceRefused("the playlist changes its init segment or clock, and its codec cannot be joined there")
 
     def _bring(self, place: str) -> Path:
         """A playlist or piece as a file; the one before is gone, so that one at a time takes room."""

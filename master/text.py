@@ -26,8 +26,17 @@ OPEN_MS = 10_000
 class TextCopy:
     """The cues of one text track, whole, in one object. Its memory is that of a few cues."""
 
-    def __init__(self, stream: SubtitleStream, origin: Fraction, path: Path) -> None:
+    def __init__(
+        self,
+        stream: SubtitleStream,
+        origin: Fraction,
+        path: Path,
+        tidied: Callable[[str, str], tuple[str, str]] = lambda *both: both,
+        longest: int | None = None,
+    ) -> None:
+        """`tidied` has the last word on text and settings of a cue; `longest` is the most that one lasts, seconds."""
         self.path = path
+        self._tidied, self._longest = tidied, None if longest is None else 1000 * longest
         self._decoder = stream.codec_context
         self._tick, self._origin = Fraction(stream.time_base or 1), origin
         self._comments = self._decoder.codec.canonical_name == "ass"
@@ -54,9 +63,11 @@ class TextCopy:
         if decoded is None:
             return
         length = webvtt.milliseconds((packet.duration or 0) * self._tick)
+        length = length if self._longest is None else min(length, self._longest)
         for rect in decoded:
             event = bytes(getattr(rect, "ass", b"")).decode("utf-8", "replace")
             text, settings = ass.cue_text(event, self._script, comments=self._comments)
+            text, settings = self._tidied(text, settings)
             if text:
                 self._take(Cue(start=start, end=start + length, text=text, settings=settings))
 
@@ -95,6 +106,9 @@ def hand_over_texts(
     silent: list[str] = []
     warnings: list[str] = []
     for track in end.facts.text:
+        if track.stream not in copies:
+            kept.append(track)
+            continue
         copy = copies[track.stream]
         copy.close()
         if copy.faults:

@@ -1,49 +1,35 @@
-"""What master and worker share: take a job, run it, report it; stop it when told. One thread for each slot."""
+"""What master and worker share: take a job, run it, report it; stop it when told. One thread for each slot.
+
+Light jobs have slots of their own, so that none of them waits behind heavy ones.
+"""
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
 from raven import __version__, messages, names
+from raven.alive import Alive, HoldNode
 from raven.config import Settings
-from raven.errors import Cancelled, RavenError, Unavailable
-from raven.messages import Alive, BadMessage, CancelJob, CancelTask, Done, Failed, Progress, Started
-from raven.model import PrepareResult, Value
+from raven.context import Context
+from raven.errors import FULL, Cancelled, ChunkUnusable, NoRoom, RavenError, StorageAway, Unavailable
+from raven.machine import default_slots
+from raven.messages import BadMessage, CancelJob, CancelTask, ConfirmJob, Done, Failed, Passed, Progress, Started
+from raven.model import Value
 from raven.ports import Broker, Consumer
 from raven.process import StopSignal
+from raven.readiness import Readiness
 
-ALIVE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 
 log = structlog.get_logger()
-
-
-@dataclass
-class Context:
-    """What a handler has besides its job: how to hear of a stop, say how far it is, and note facts for the log."""
-
-    stop: StopSignal = field(default_factory=StopSignal)
-    done: int = 0
-    speed: float = 0.0
-    so_far: PrepareResult | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
-    changed: threading.Event = field(default_factory=threading.Event)
-
-    def progress(self, done: int, speed: float = 0.0) -> None:
-        """`done` frames or samples so far, at `speed` times real time."""
-        self.done, self.speed = done, speed
-
-    def prepared(self, so_far: PrepareResult) -> None:
-        """More of a source is cut; reported at once, as chunks can be encoded."""
-        self.so_far = so_far
-        self.changed.set()
 
 
 Handler = Callable[[Any, Context], Value]
@@ -56,7 +42,10 @@ class _Running:
 
 
 class Agent:
-    """Runs the jobs of one queue in `settings.slots` threads."""
+    """Runs the jobs of a role's two lanes, in `settings.slots` (or as many as suit the host) and `light_slots` threads.
+
+    Between jobs it asks its readiness whether it may take another one.
+    """
 
     def __init__(
         self,
@@ -64,21 +53,29 @@ class Agent:
         role: Literal["master", "worker"],
         broker: Broker,
         handlers: Mapping[str, Handler],
+        readiness: Readiness | None = None,
     ) -> None:
         self._settings, self._role, self._broker, self._handlers = settings, role, broker, handlers
-        self._queue = {"master": names.JOBS_MASTER, "worker": names.JOBS_WORKER}[role]
+        self._readiness = readiness or Readiness()
+        self._instance = secrets.token_hex(4)
+        self._heavy = settings.slots or default_slots(role)
         self._draining = threading.Event()
         self._stopped = StopSignal()
         self._over = threading.Event()
         self._running: dict[int, _Running] = {}
         self._lock = threading.Lock()
         self._control = broker.listener()
-        slots = [threading.Thread(target=self._slot, name=f"{role}-{n + 1}") for n in range(settings.slots)]
-        self._slots = slots
-        self._helpers = [
-            threading.Thread(target=self._beat, name=f"{role}-beat", daemon=True),
-            threading.Thread(target=self._obey, name=f"{role}-control", daemon=True),
+        lanes = [role] * self._heavy + [names.light(role)] * settings.light_slots
+        self._slots = [
+            threading.Thread(target=self._guarded, args=(self._slot, lane), name=f"{lane}-{n + 1}")
+            for n, lane in enumerate(lanes)
         ]
+        self._helpers = [
+            threading.Thread(target=self._guarded, args=(self._beat,), name=f"{role}-beat", daemon=True),
+            threading.Thread(target=self._guarded, args=(self._obey,), name=f"{role}-control", daemon=True),
+        ]
+        self.fault: BaseException | None = None
+        """What ended one of its threads: whoever runs the agent stops it then, as it is a cripple."""
 
     def start(self) -> None:
         for thread in [*self._slots, *self._helpers]:
@@ -87,10 +84,11 @@ class Agent:
     def drain(self) -> None:
         """No new job; the running ones end."""
         self._draining.set()
+        self._readiness.leave()
 
     def stop(self) -> None:
         """No new job, and the running ones are stopped and given back."""
-        self._draining.set()
+        self.drain()
         self._stopped.set()
         with self._lock:
             for running in self._running.values():
@@ -106,15 +104,27 @@ class Agent:
         self._over.set()
         return True
 
+    def _guarded(self, run: Callable[..., None], *arguments: str) -> None:
+        """A thread's whole life."""
+        try:
+            run(*arguments)
+        except BaseException as error:
+            log.exception("a thread broke", thread=threading.current_thread().name)
+            self.fault = self.fault or error
+
     # a slot
 
-    def _slot(self) -> None:
-        consumer = self._broker.consumer(self._queue, prefetch=1)
+    def _slot(self, lane: str) -> None:
+        consumer = self._broker.consumer(names.lane_queue(lane), prefetch=1)
         while not self._draining.is_set():
-            self._next(consumer)
+            if self._readiness.obstacle(lane):
+                consumer.pause()
+                self._draining.wait(LOOK_SECONDS)
+            else:
+                self._next(consumer, lane)
         consumer.pause()
 
-    def _next(self, consumer: Consumer) -> None:
+    def _next(self, consumer: Consumer, lane: str) -> None:
         delivery = consumer.take(LOOK_SECONDS)
         if delivery is None:
             return
@@ -125,13 +135,22 @@ class Agent:
             if handler is None:
                 raise BadMessage(f"a {self._role} does not run jobs of kind {job.kind}")
         except BadMessage as error:
-            log.warning("message dead-lettered", queue=self._queue, fault=str(error))
+            log.warning("message dead-lettered", lane=lane, fault=str(error))
             delivery.reject()
             return
-        if not self._send(Started(task=job.task, job=job.job, attempt=job.attempt, node=self._settings.node)):
+        if self._settings.node in job.avoid or self._readiness.obstacle(lane):
+            if self._send(Passed(**self._about(job))):
+                delivery.ack()
+            return
+        if not self._send(Started(**self._about(job))):
             return  # stopped while the broker was away: unacknowledged, so another takes it
         delivery.ack()  # from here on the lease in the database guards the job, not the broker
         self._run(job, handler)
+
+    def _about(self, job: Any) -> dict[str, Any]:
+        """What every report on a job says."""
+        node, instance = self._settings.node, self._instance
+        return {"task": job.task, "job": job.job, "attempt": job.attempt, "node": node, "instance": instance}
 
     def _run(self, job: Any, handler: Handler) -> None:
         context = Context()
@@ -149,7 +168,7 @@ class Agent:
         self._send(report)
 
     def _outcome(self, job: Any, handler: Handler, context: Context, begun: float) -> Done | Failed:
-        about = {"task": job.task, "job": job.job, "attempt": job.attempt, "node": self._settings.node}
+        about = self._about(job)
         try:
             result = handler(job, context)
             seconds = round(time.monotonic() - begun, 3)
@@ -157,8 +176,14 @@ class Agent:
         except Cancelled:
             return Failed(**about, message="stopped", cancelled=True)
         except RavenError as error:
-            return Failed(**about, message=str(error), permanent=error.permanent)
+            if isinstance(error, NoRoom):
+                self._readiness.ran_out()
+            away, unusable = isinstance(error, StorageAway), isinstance(error, ChunkUnusable)
+            return Failed(**about, message=str(error), permanent=error.permanent, away=away, unusable=unusable)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                self._readiness.ran_out()
+                return Failed(**about, message=f"no room for temporary files: {error}")
             log.exception("handler broke")
             return Failed(**about, message=f"internal error: {type(error).__name__}: {error}")
 
@@ -195,7 +220,8 @@ class Agent:
         while not self._over.is_set():
             now = time.monotonic()
             try:
-                if now - alive_at >= ALIVE_SECONDS:
+                if now - alive_at >= self._readiness.alive_seconds or self._readiness.changed.is_set():
+                    alive_at = 0.0
                     self._publish_alive()
                     alive_at = now
                 for running in self._snapshot():
@@ -206,7 +232,8 @@ class Agent:
 
     def _wait_for_change(self, until: float) -> None:
         while time.monotonic() < until and not self._over.is_set():
-            if any(running.context.changed.is_set() for running in self._snapshot()):
+            changes = [self._readiness.changed, *(running.context.changed for running in self._snapshot())]
+            if any(change.is_set() for change in changes):
                 return
             time.sleep(0.05)
 
@@ -215,22 +242,22 @@ class Agent:
             return list(self._running.values())
 
     def _publish_alive(self) -> None:
-        slots = 0 if self._draining.is_set() else self._settings.slots
-        alive = Alive(node=self._settings.node, role=self._role, slots=slots, build=__version__)
-        self._broker.publish(names.REPORTS, messages.encode(alive))
+        self._readiness.changed.clear()
+        own = Alive(
+            node=self._settings.node,
+            role=self._role,
+            instance=self._instance,
+            slots=self._heavy,
+            light=self._settings.light_slots,
+            build=__version__,
+        )
+        self._broker.publish(names.REPORTS, messages.encode(self._readiness.completed(own)))
+        self._readiness.asked()
 
     def _publish_progress(self, running: _Running) -> None:
         job, context = running.job, running.context
         context.changed.clear()
-        progress = Progress(
-            task=job.task,
-            job=job.job,
-            attempt=job.attempt,
-            node=self._settings.node,
-            done=context.done,
-            speed=context.speed,
-            so_far=context.so_far,
-        )
+        progress = Progress(**self._about(job), done=context.done, speed=context.speed, so_far=context.so_far)
         self._broker.publish(names.REPORTS, messages.encode(progress))
 
     def _obey(self) -> None:
@@ -243,9 +270,19 @@ class Agent:
             except BadMessage as error:
                 log.warning("control not understood", fault=str(error))
                 continue
-            for running in self._snapshot():
-                if _meant(control, running.job):
-                    running.context.stop.set()
+            self._heed(control)
+
+    def _heed(self, control: CancelTask | CancelJob | ConfirmJob | HoldNode) -> None:
+        if isinstance(control, HoldNode):
+            if (control.node, control.role, control.instance) == (self._settings.node, self._role, self._instance):
+                self._readiness.obey(control.hold)
+            return
+        for running in self._snapshot():
+            if isinstance(control, ConfirmJob):
+                if (control.job, control.attempt) == (running.job.job, running.job.attempt):
+                    running.context.confirmed.set()
+            elif _meant(control, running.job):
+                running.context.stop.set()
 
 
 def _meant(control: CancelTask | CancelJob, job: Any) -> bool:

@@ -12,7 +12,18 @@ from typing import Any
 
 import click
 
-from raven import __version__, check_cli, farm_cli, names
+from raven import (
+    __version__,
+    check_cli,
+    doctor_cli,
+    farm_cli,
+    migrate_cli,
+    names,
+    nodes_cli,
+    notices_cli,
+    story_cli,
+    top_cli,
+)
 from raven.config import Settings
 from raven.display import choose_display
 from raven.log import configure
@@ -28,7 +39,16 @@ def main() -> None:
     """Raven encodes a video into adaptive HLS and DASH, on this machine or on a farm."""
 
 
-for _command in (*farm_cli.COMMANDS, check_cli.check_command):
+for _command in (
+    *farm_cli.COMMANDS,
+    story_cli.log_command,
+    top_cli.top_command,
+    nodes_cli.nodes_command,
+    notices_cli.notices_command,
+    check_cli.check_command,
+    doctor_cli.doctor_command,
+    migrate_cli.migrate_command,
+):
     main.add_command(_command)
 
 
@@ -114,11 +134,13 @@ def probe(settings: Settings, source: Path, as_json: bool) -> None:
     """Says what Raven sees in SOURCE."""
     from master.prepare import probe as look  # noqa: PLC0415 - the others need no PyAV
     from master.sources import resolve  # noqa: PLC0415
+    from raven.config import ffmpeg_path  # noqa: PLC0415
     from raven.process import StopSignal  # noqa: PLC0415
     from raven.sandbox import cutter_box  # noqa: PLC0415
 
     box = cutter_box(settings.limits, settings.cpu_seconds)
-    facts = look(resolve(str(source.absolute()), "/"), StopSignal(), settings.limits, box, settings.stall_seconds)
+    path, ffmpeg = resolve(str(source.absolute()), "/"), ffmpeg_path(settings)
+    facts = look(path, StopSignal(), settings.limits, box, settings.stall_seconds, ffmpeg)
     if as_json:
         click.echo(facts.model_dump_json())
         return
@@ -129,17 +151,23 @@ def probe(settings: Settings, source: Path, as_json: bool) -> None:
         click.echo(f"  video  {v.codec} {v.width}x{v.height} {v.pixel_format}, {float(v.rate):.3f} frames/s ({kind})")
     for track in facts.audio:
         click.echo(f"  audio  {track.name}: {track.codec}, {track.channels} channels, {track.sample_rate} Hz")
+    for words in facts.text:
+        click.echo(f"  text   {words.name}: {words.codec}, {words.language}")
     for text in facts.ignored:
         click.echo(f"  not converted: {text}")
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with all that is in them.")
 @with_settings
-def profiles(settings: Settings) -> None:
+def profiles(settings: Settings, as_json: bool) -> None:
     """Lists the profiles and their rungs."""
     from raven.profile import load_profiles  # noqa: PLC0415 - the others need none
 
     for name, profile in sorted(load_profiles(settings.profiles).items()):
+        if as_json:
+            click.echo(profile.model_dump_json())
+            continue
         parts = []
         for ladder in profile.video:
             rungs = ", ".join(f"{r.name} ({r.width}x{r.height})" for r in ladder.rungs)

@@ -1,4 +1,7 @@
-"""All settings: one TOML file (`--config`, RAVEN_CONFIG), environment variables over it, each a typed field."""
+"""All settings: one TOML file (`--config`, RAVEN_CONFIG), environment variables over it, each a typed field.
+
+What may hold a password can lie in a file of its own, as secret stores give it: RAVEN_DATABASE_FILE=/run/secrets/db.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError, field_validator
 
 from raven.errors import ConfigError
 from raven.limits import Limits
@@ -26,10 +29,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database: str | None = Field(
-        default=None, repr=False, description="mysql://user:password@host:3306/raven. Watcher only."
+        default=None,
+        repr=False,
+        description="mysql://user:password@host:3306/raven, by TLS with ?tls=system or ?tls=/etc/raven/ca.pem behind."
+        " Watcher, scrub and operators only.",
     )
     broker: str = Field(
-        default="local:", repr=False, description="amqp://user:password@host:5672/, several hosts by commas."
+        default="local:",
+        repr=False,
+        description="amqp://user:password@host:5672/vhost (amqps: TLS), several hosts by commas.",
     )
     storage: str | None = Field(
         default=None,
@@ -37,26 +45,66 @@ class Settings(BaseModel):
         description="s3://bucket/prefix?endpoint=https://host, or file:///folder on CephFS or NFS.",
     )
     public_url: str | None = Field(
-        default=None, description="Where clients find the storage's objects; the default is the storage's own URL."
+        default=None,
+        description="Where clients find the storage's objects (column `url`); the default is the storage's own URL.",
     )
     sources: str | None = Field(
         default=None, description="Roots of sources, by commas: /srv/in,/mnt/nas. Master only; none is refused."
     )
-    ffmpeg: str | None = Field(default=None, description="Path of an ffmpeg; the default is the one of imageio-ffmpeg.")
+    ffmpeg: str | None = Field(
+        default=None, description="Path of an ffmpeg; the default is the packaged one, the same on all nodes."
+    )
     profiles: DirectoryPath | None = Field(
         default=None, description="Folder of profile files (TOML) beside the shipped ones."
     )
     temporary: DirectoryPath | None = Field(
-        default=None, description="Folder for files in the making; default is the system's."
+        default=None,
+        description="Folder for files in the making, best on a disk of its own; the default is the system's.",
     )
     node: str = Field(
-        default_factory=socket.gethostname, min_length=1, max_length=255, description="Name in reports and logs."
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=255,
+        description="Name in reports, logs and `raven nodes`; the default is the host's.",
     )
-    slots: int = Field(default=1, ge=1, le=256, description="Jobs that a worker or master runs side by side.")
-    poll_seconds: float = Field(default=0.5, gt=0, le=60, description="How often the watcher looks for new rows.")
-    heartbeat_seconds: float = Field(default=2.0, gt=0, le=60, description="How often a running job reports.")
+    slots: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Heavy jobs that a worker or master runs side by side; the default is by cores and memory.",
+    )
+    light_slots: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Slots besides these for light jobs: sound and text in a worker, playlists and purges in a master.",
+    )
+    reserve_disk: int = Field(
+        default=1 << 30,
+        ge=0,
+        description="Bytes free for temporary files below which no job is taken: a chunk and what is made of it.",
+    )
+    reserve_memory: int = Field(
+        default=512 << 20,
+        ge=0,
+        description="Bytes of memory free below which no job is taken: else the kernel ends the encodes under way.",
+    )
+    poll_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        le=60,
+        description="How often the watcher looks for new rows: how long a client waits at most. Watcher only.",
+    )
+    heartbeat_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        le=60,
+        description="How often a running job reports: far more often than lease_seconds, as a report may be lost.",
+    )
     lease_seconds: float = Field(
-        default=30.0, gt=0, description="A running job without a report for so long is given to another node."
+        default=30.0,
+        gt=0,
+        description="A running job without a report for so long is given to another node: its own has vanished.",
     )
     limit_seconds: float = Field(
         default=_LIMITS.seconds, gt=0, description="Longest source: the times of a short file can span years."
@@ -80,19 +128,79 @@ class Settings(BaseModel):
         description="CPU hours of one child: a film can be made to decode forever.",
     )
     stall_seconds: float = Field(
-        default=600, gt=0, description="A child that makes no progress for so long hangs, and is ended."
+        default=300,
+        gt=0,
+        description="A child that makes no progress for so long hangs, and is ended; thrice as long before its first.",
     )
-    attempts: int = Field(default=5, ge=1, le=100, description="Attempts of a job before its task fails.")
+    attempts: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        description="Attempts of a job before its task fails: by then other nodes have tried it too.",
+    )
+    away_hours: float = Field(
+        default=6,
+        ge=0,
+        le=24 * 365,
+        description="How long, about, jobs are tried again while the storage is away, before that counts as failing."
+        " Watcher only.",
+    )
+    keep_failed_hours: float = Field(
+        default=24,
+        ge=0,
+        le=24 * 365,
+        description="How long the objects of a failed task stay, for `raven retry` to go on from there. Watcher only.",
+    )
+    keep_hours: float | None = Field(
+        default=None,
+        ge=0,
+        le=24 * 36525,
+        description="Hours that outputs are kept once done, where the row (column `keep_hours`) does not say; the"
+        " default is for ever. scrub.py only.",
+    )
+    second_runs: bool = Field(
+        default=True, description="Whether a chunk that straggles is begun a second time on an idle slot. Watcher only."
+    )
+    owner_weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default={}, description="Shares of owners, such as news=3,sport=2; 1 for all others. Watcher only."
+    )
     early_playback: bool = Field(
         default=True, description="Whether a film can be played while the rest of it is encoded. Watcher only."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    callback_hosts: str | None = Field(
+        default=None,
+        description="Hosts that callback_url may name, by commas: news.example, *.sport.example, 10.0.0.5:8080 (without"
+        " a port 80 and 443). Watcher only; none is sent anything.",
+    )
+    callback_networks: str | None = Field(
+        default=None,
+        description="Networks besides the public ones where these hosts may lie, by commas, such as 10.0.0.0/8: else a"
+        " name could lead into this one. Watcher only.",
+    )
+    callback_secret: str | None = Field(
+        default=None,
+        repr=False,
+        description="What notices are signed with, by HMAC-SHA256; their receivers have the same. At least 16"
+        " characters. Watcher only.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged; debug also says what is normal."
+    )
     log_format: Literal["auto", "pretty", "json"] = Field(
         default="auto", description="auto: pretty on a terminal, JSON elsewhere."
     )
     syslog: str | None = Field(
         default=None, description="Log to syslog too, facility local7: /dev/log, or host:port for UDP."
     )
+
+    @field_validator("owner_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: object) -> object:
+        """Also as text, as the environment has it."""
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",")]
+        return {owner.strip(): weight for owner, _, weight in pairs}
 
     @property
     def cpu_seconds(self) -> int:
@@ -119,12 +227,35 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None) -> S
         key = name.removeprefix("RAVEN_").lower()
         if name.startswith("RAVEN_") and key in known and value:
             values[key] = value
+    values |= _secrets(environment)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         where = f" in {file} or the environment (RAVEN_...)" if file else " in the environment (RAVEN_...)"
         raise ConfigError(f"settings{where}: {'; '.join(faults)}") from error
+
+
+SECRETS = tuple(f"RAVEN_{name.upper()}" for name, field in Settings.model_fields.items() if not field.repr)
+"""Variables of what may hold a password; with _FILE behind it each names a file."""
+
+
+def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that may hold a password and whose variable with _FILE behind it names a file: its text.
+
+    Raises ConfigError where both are set, as one of them would be meant in vain.
+    """
+    found: dict[str, str] = {}
+    for name in SECRETS:
+        file, key = environment.get(f"{name}_FILE", ""), name.removeprefix("RAVEN_").lower()
+        if file and environment.get(name):
+            raise ConfigError(f"{key}: both {name} and {name}_FILE are set; set one of them")
+        if file:
+            try:
+                found[key] = Path(file).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{key}: {name}_FILE names {file}, which cannot be read: {error}") from error
+    return found
 
 
 def _read(file: Path) -> dict[str, object]:

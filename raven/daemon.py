@@ -1,4 +1,7 @@
-"""What all three daemons share: options, logs, signals. The first SIGTERM drains, a second one stops."""
+"""What all three daemons share: options, logs, signals, signs of life for the service manager.
+
+The first SIGTERM drains, a second one stops.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,13 @@ import structlog
 from raven import __version__
 from raven.agent import Agent
 from raven.config import Settings, load_settings
-from raven.errors import ConfigError, UsageError
+from raven.errors import ConfigError, SchemaDiffers, UsageError
 from raven.log import configure
+from raven.notify import Notifier
 from raven.sandbox import network_is_cut
+
+STOP_SECONDS = 10  # from the second signal on; services managers kill soon after
+LOOK_SECONDS = 0.2
 
 log = structlog.get_logger()
 
@@ -35,27 +42,42 @@ class Signals:
         (self.stopping if self.draining.is_set() else self.draining).set()
 
 
-def serve(agent: Agent, signals: Signals) -> None:
-    """Runs an agent until it has drained or was stopped."""
+def serve(agent: Agent, signals: Signals, notifier: Notifier) -> None:
+    """Runs an agent until it has drained or was stopped; a broken one is stopped, and the exit code is 1."""
     if not network_is_cut():
         log.warning(
             "no seccomp filter here: children that read sources are not cut off from the network;"
             " what they may open is still limited by libavformat's protocol_whitelist"
         )
     agent.start()
-    signals.draining.wait()
-    log.info("draining: running jobs end, no new ones start; a second signal stops them")
-    agent.drain()
-    while not agent.join(timeout=0.2):
+    notifier.ready()
+    while not agent.fault and not signals.draining.wait(LOOK_SECONDS):
+        notifier.beat()
+    notifier.stopping()
+    if not agent.fault:
+        log.info("draining: running jobs end, no new ones start; a second signal stops them")
+        agent.drain()
+    while not agent.fault and not agent.join(LOOK_SECONDS):
+        notifier.beat()
         if signals.stopping.is_set():
-            log.info("stopping")
-            agent.stop()
-            agent.join(timeout=10)
-            return
+            _stop(agent)
+            break
+    if agent.fault:
+        log.error("ending, for the supervisor to start this daemon anew", fault=repr(agent.fault))
+        _stop(agent)
+        sys.exit(1)
 
 
-def daemon_command(role: str, what: str, run: Callable[[Settings, Signals], None]) -> click.Command:
-    """The command line of a daemon. Exit codes: 0 stopped as told, 2 wrong settings."""
+def _stop(agent: Agent) -> None:
+    log.info("stopping")
+    agent.stop()
+    if not agent.join(STOP_SECONDS):
+        log.warning("jobs that do not hear the stop are left to their leases: a server hangs")
+        os._exit(1 if agent.fault else 0)  # the interpreter would wait for their threads
+
+
+def daemon_command(role: str, what: str, run: Callable[[Settings, Signals, Notifier], None]) -> click.Command:
+    """The command line of a daemon. Exit codes: 0 stopped as told, 1 broken, 2 wrong settings."""
 
     @click.command(name=f"raven-{role}", help=what, context_settings={"help_option_names": ["-h", "--help"]})
     @click.option(
@@ -74,10 +96,14 @@ def daemon_command(role: str, what: str, run: Callable[[Settings, Signals], None
             configure(settings, role)
             signals = Signals()
             log.info("started", version=__version__)
-            run(settings, signals)
+            run(settings, signals, Notifier(os.environ))
             log.info("stopped")
         except UsageError as error:
             click.echo(f"raven-{role}: {error}", err=True)
             sys.exit(2)
+        except SchemaDiffers as error:
+            log.critical("stopped: the database is of another Raven", fault=str(error))
+            click.echo(f"raven-{role}: {error}", err=True)
+            sys.exit(1)
 
     return command

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -114,6 +115,26 @@ class PlainDisplay:
             self._trouble = snapshot.trouble
             sys.stderr.write(f"{self._title}: trying again: {_short(snapshot.trouble)}\n")
         sys.stderr.flush()
+
+
+class JsonLines:
+    """For programs: a JSON object on stdout whenever something has changed."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, Any] = {}
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        sys.stdout.flush()
+
+    def show(self, snapshot: Snapshot) -> None:
+        state = snapshot.as_json()
+        if state != self._said:
+            self._said = state
+            sys.stdout.write(json.dumps(state) + "\n")
+            sys.stdout.flush()
 
 
 def choose_display(title: str) -> Display:

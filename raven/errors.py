@@ -3,20 +3,34 @@
 RavenError
 ├── UsageError            wrong use: exit code 2, nothing was started
 │   └── ConfigError       a setting that cannot be used, with its name and the remedy
+│       └── NoSchema      the database lacks a table
+├── SchemaDiffers         the database is of an older or a newer Raven
 ├── TaskError             permanent: this task can never succeed as it stands
 │   ├── SourceRefused     outside the allowed roots, or not a thing that can be a source
+│   │   └── NoDecoder     PyAV's libavcodec has no decoder for it; the shipped ffmpeg may have one
 │   ├── SourceUnreadable  missing, unreadable, empty, or not audio or video
 │   ├── LimitExceeded     larger, longer or costlier than the settings allow
-│   └── OptionInvalid     a column of the row that Raven does not accept
+│   ├── OptionInvalid     a column of the row that Raven does not accept
+│   └── OutputRefused     the finished film breaks a standard
 ├── Transient             trying again, here or elsewhere, can help
 │   ├── Unavailable       a server (database, broker, storage) does not answer
+│   │   ├── RowLocked     somebody else's transaction holds a row: it alone has to wait
+│   │   ├── StorageAway   the storage does not: no job and no node is to blame
+│   │   └── Standby       it answers, but another process has what only one can have
 │   ├── ObjectMissing     storage has no such key
 │   ├── ProcessFailed     ffmpeg or another child ended badly
-│   └── OutputWrong       a finished chunk or track that breaks the frame law
+│   ├── NoRoom            the disk with the temporary files is full
+│   ├── OutputWrong       a finished chunk or track that breaks the frame law
+│   └── ChunkUnusable     a chunk that does not decode to its frames
 └── Cancelled             the task's row is gone, or the daemon stops
 """
 
 from __future__ import annotations
+
+import errno
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Numbers of the OSErrors that a full disk makes."""
 
 
 class RavenError(Exception):
@@ -35,6 +49,16 @@ class ConfigError(UsageError):
     """A setting cannot be used; the message names the setting and the remedy."""
 
 
+class NoSchema(ConfigError):
+    """The database lacks a table that Raven needs."""
+
+
+class SchemaDiffers(RavenError):
+    """The database's schema is of another version than this Raven's; the message says what to do."""
+
+    permanent = True
+
+
 class TaskError(RavenError):
     """The task can never succeed as it stands; the message goes to the column `message`."""
 
@@ -43,6 +67,10 @@ class TaskError(RavenError):
 
 class SourceRefused(TaskError):
     """The source is outside what this master may open."""
+
+
+class NoDecoder(SourceRefused):
+    """Nothing of the source can be decoded by the libavcodec that comes with PyAV."""
 
 
 class SourceUnreadable(TaskError):
@@ -57,12 +85,28 @@ class OptionInvalid(TaskError):
     """A column that the client wrote has a value that Raven does not accept."""
 
 
+class OutputRefused(TaskError):
+    """The finished film breaks a must of the standards; publishing it again would write the same."""
+
+
 class Transient(RavenError):
     """Something outside the task failed; a later attempt can succeed."""
 
 
 class Unavailable(Transient):
     """A server does not answer or broke the connection."""
+
+
+class RowLocked(Unavailable):
+    """Somebody else's transaction holds a row for longer than is waited; all that was written in this one is undone."""
+
+
+class StorageAway(Unavailable):
+    """The storage does not answer, or only that it cannot serve anybody now. What it refuses is no such thing."""
+
+
+class Standby(Unavailable):
+    """Another process holds what one alone can hold; it may end at any time."""
 
 
 class ObjectMissing(Transient):
@@ -72,9 +116,22 @@ class ObjectMissing(Transient):
 class ProcessFailed(Transient):
     """A child process ended with an error; the message carries its last lines."""
 
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        """`status` is its exit status, negative for a signal; None when it hung or its status does not tell."""
+        super().__init__(message)
+        self.status = status
+
+
+class NoRoom(Transient):
+    """The disk with the temporary files is full; the node looks again before it takes another job."""
+
 
 class OutputWrong(Transient):
     """An encoder's output breaks the frame law; it must be made again."""
+
+
+class ChunkUnusable(Transient):
+    """A chunk does not decode to its frames; if another node finds so too, the source must be cut the other way."""
 
 
 class Cancelled(RavenError):

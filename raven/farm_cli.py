@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from raven.config import Settings
-from raven.display import choose_display, summary_line
+from raven.display import JsonLines, choose_display, summary_line
 from raven.errors import TaskError
 from raven.ports import Database
+from raven.retry import retry
 from raven.settings_option import with_settings
 from raven.snapshot import Snapshot, read_snapshot
 from raven.wiring import open_database
@@ -90,20 +91,24 @@ def status(settings: Settings, task: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task", type=int)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, whenever something has changed.")
 @with_settings
-def watch(settings: Settings, task: int) -> None:
+def watch(settings: Settings, task: int, as_json: bool) -> None:
     """Follows a task to its end. Exit code 1 if it failed."""
     database = open_database(settings)
     begun = time.monotonic()
     snapshot = _task(database, task)
-    with choose_display(f"task {task}") as display:
+    with JsonLines() if as_json else choose_display(f"task {task}") as display:
         while not snapshot.ended:
             display.show(snapshot)
             time.sleep(LOOK_SECONDS)
             snapshot = read_snapshot(database, task, time.monotonic() - begun)
-    click.echo(summary_line(snapshot))
-    for line in filter(None, (snapshot.message, snapshot.url)):
-        click.echo(f"  {line}")
+        if as_json:
+            display.show(snapshot)
+    if not as_json:
+        click.echo(summary_line(snapshot))
+        for line in filter(None, (snapshot.message, snapshot.url)):
+            click.echo(f"  {line}")
     sys.exit(0 if snapshot.status == "done" else 1)
 
 
@@ -117,4 +122,14 @@ def cancel(settings: Settings, task: int) -> None:
     click.echo(f"task {task} is cancelled")
 
 
-COMMANDS = (submit, list_tasks, status, watch, cancel)
+@click.command("retry")
+@click.argument("task", type=int)
+@with_settings
+def retry_task(settings: Settings, task: int) -> None:
+    """Tries a failed task again, from what is already there. For operators: a client's account may not."""
+    kept = retry(open_database(settings), task, time.time_ns() // 1_000_000)
+    rest = "what was done stays done" if kept else "its objects were removed already, so it begins anew"
+    click.echo(f"task {task} is tried again; {rest}")
+
+
+COMMANDS = (submit, list_tasks, status, watch, cancel, retry_task)

@@ -67,6 +67,8 @@ def finished(output: Path, source: Path, profile: str) -> Finished | None:
         size: int | None = source.stat().st_size
     except OSError:
         size = None
+    if source.suffix.lower() == ".m3u8":
+        size = task["source"]["bytes"]  # of what the playlist joins, which it does not tell itself
     there = (task["source"]["name"], task["source"]["bytes"], task["profile"])
     if there != (source.name, size, profile):
         raise UsageError(

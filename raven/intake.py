@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 from av.stream import Disposition
 
-from raven.errors import SourceRefused, SourceUnreadable
+from raven.errors import NoDecoder, SourceRefused, SourceUnreadable
 from raven.limits import Limits
 from raven.media.formats import FORMATS, refused_list, scrambled
 
@@ -70,9 +70,14 @@ class OnlySource(io.RawIOBase):
         self._file.close()
         super().close()
 
-    def explain(self, error: SourceUnreadable) -> SourceUnreadable | SourceRefused:
-        """The better reason that the first bytes give for a source that could not be read."""
-        head = bytes(self._head)
+    @property
+    def head(self) -> bytes:
+        """What has been read of the beginning without a gap, up to HEAD_BYTES."""
+        return bytes(self._head)
+
+    def explain(self, error: SourceUnreadable | SourceRefused) -> SourceUnreadable | SourceRefused:
+        """The better reason that the first bytes give for a source that could not be read or decoded."""
+        head = self.head
         kind = refused_list(head)
         if kind:
             return SourceRefused(f"the source is {kind}, not a film; name the film that it leads to")
@@ -113,7 +118,7 @@ def open_door(door: OnlySource, options: dict[str, str]) -> tuple[InputContainer
 
 
 def check_container(container: InputContainer, limits: Limits, complaints: str, *, with_video: bool) -> None:
-    """Raises LimitExceeded for too many streams or too large a picture, SourceRefused for what nothing decodes."""
+    """Raises LimitExceeded for too many streams or too large a picture, NoDecoder for what nothing here decodes."""
     limits.check_streams(len(container.streams))
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic] if with_video else []
     contexts = [s.codec_context for s in films if getattr(s, "codec_context", None) is not None]
@@ -125,15 +130,17 @@ def check_container(container: InputContainer, limits: Limits, complaints: str, 
     for context in contexts:
         context.options = {**context.options, "max_pixels": str(limits.pixels)}
     if films and not contexts:
-        raise SourceRefused(_no_decoder(container, films[0]))
+        raise _no_decoder(container, films[0])
     sounds = container.streams.audio
     if sounds and not films and not any(getattr(s, "codec_context", None) for s in sounds):
-        raise SourceRefused(_no_decoder(container, sounds[0]))
+        raise _no_decoder(container, sounds[0])
 
 
-def _no_decoder(container: InputContainer, stream: Stream) -> str:
+def _no_decoder(container: InputContainer, stream: Stream) -> SourceRefused:
     coded = codec_names(container).get(stream.index, "an unknown codec")
-    return f"the {stream.type} is coded as {coded}, which ffmpeg cannot decode; convert it where it was made"
+    text = f"the {stream.type} is coded as {coded}, which ffmpeg cannot decode; convert it where it was made"
+    # the shipped ffmpeg has libdavs2, but gives many of its frames the time of one
+    return SourceRefused(text) if coded.startswith("avs2") else NoDecoder(text)
 
 
 def codec_names(container: InputContainer) -> dict[int, str]:
@@ -147,7 +154,7 @@ def codec_names(container: InputContainer) -> dict[int, str]:
         listing: str = cast("Any", container).dumps_format()  # its stubs have forgotten it
     finally:
         av.logging.set_level(before)
-    found = re.findall(r"^ *Stream #\d+:(\d+)[^:\n]*: (?:Video|Audio): ([^,\n]+)", listing, re.MULTILINE)
+    found = re.findall(r"^ *Stream #\d+:(\d+)[^:\n]*: (?:Video|Audio|Subtitle): ([^,\n]+)", listing, re.MULTILINE)
     return {int(index): re.sub(r"^none \((.*)\)$", r"\1", name.strip()) for index, name in found}
 
 

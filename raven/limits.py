@@ -9,6 +9,10 @@ from pydantic import Field
 from raven.errors import LimitExceeded
 from raven.model import Value
 
+START = 3
+"""So many times as long as later on may a child take for its first frame: key frames can be far off, and encoders look
+far ahead before they give anything."""
+
 
 class Limits(Value):
     """The most that a source may have; each is a setting of the same name after `limit_`."""

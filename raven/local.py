@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
 from raven.film import PARTS, STATE, Finished, film_in
 from raven.profile import Profile, load_profiles
+from raven.schema import migrate
 from raven.snapshot import Snapshot, read_snapshot
 from raven.wiring import open_broker, open_database, open_storage
 from watcher.store import Store
@@ -72,6 +72,7 @@ class LocalFarm:
                 "poll_seconds": 0.1,
                 "heartbeat_seconds": 0.5,
                 "attempts": min(settings.attempts, 3),  # a person waits
+                "away_hours": 0,
             }
         )
         self._stop = threading.Event()
@@ -113,9 +114,7 @@ class LocalFarm:
         shutil.rmtree(self._state / "tmp", ignore_errors=True)  # of a run that was killed
         (self._state / "tmp").mkdir()
         database = open_database(self._settings)
-        script = getattr(database, "script", None)
-        if script is not None:
-            script((resources.files("raven") / "db.sql").read_text("utf-8"))
+        migrate(database)
         mark = self._fingerprint()
         rows = database.query("SELECT reference, status FROM tasks WHERE id = ?", (TASK,))
         if rows and (self._anew or rows[0]["reference"] != mark or rows[0]["status"] == "failed"):
@@ -158,6 +157,9 @@ class LocalFarm:
             try:
                 while not self._stop.is_set():
                     self._turn(watcher)
+                    for agent in agents:
+                        if agent.fault is not None:
+                            raise agent.fault
                 for agent in agents:
                     agent.stop()
                 for agent in agents:

@@ -38,8 +38,13 @@ def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
     root.handlers = [_stderr(settings, shared, quiet=quiet)]
     if settings.syslog:
         root.handlers.append(_syslog(settings.syslog, role, shared))
+    hush()
+
+
+def hush() -> None:
+    """Drivers say nothing by themselves: their faults are raised to us and told once."""
     for chatty in ("pika", "botocore", "boto3", "urllib3", "s3transfer"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # their faults are raised to us and logged once
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
 
 
 def _who(role: str, node: str) -> structlog.typing.Processor:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
+from raven.alive import VERSION, Alive, Count, HoldNode, Instance, NodeName, Number
 from raven.errors import RavenError
 from raven.media.grid import Span
 from raven.model import (
@@ -31,14 +32,11 @@ from raven.model import (
 )
 from raven.profile import Profile
 
-VERSION: Literal[1] = 1
 REPORT_BYTES = 4 << 20
 """The longest report: far above that of a day of film, and below what MariaDB takes in one statement (16 MB)."""
 
-# Reports end in rows: what no row can hold is refused here, else one of them could stop the watcher for good.
-Number = Annotated[int, Field(ge=0, lt=1 << 31)]
-Count = Annotated[int, Field(ge=0, lt=1 << 63)]
-NodeName = Annotated[str, Field(min_length=1, max_length=255)]
+Rarely = Annotated[bool, Field(exclude_if=lambda value: not value)]
+"""A later field that is sent only where it is true, as daemons from before it refuse what they do not know."""
 
 
 class BadMessage(RavenError):
@@ -52,6 +50,8 @@ class _Job(Value):
     task: int
     job: int
     attempt: int
+    avoid: Annotated[tuple[NodeName, ...], Field(exclude_if=lambda value: not value)] = ()
+    """Nodes on which it failed, where others are there to try it: these give it back. Sent only if there are some."""
 
 
 class PrepareJob(_Job):
@@ -62,6 +62,10 @@ class PrepareJob(_Job):
     profile: Profile
     strict: bool = False
     """Whether a damaged or truncated source is refused."""
+    slots: int = 0
+    """For chunks, in the whole farm: a hint for their length."""
+    conform: Rarely = False
+    """Whether its packets have been cut already, into chunks that cannot be used."""
 
 
 class EncodeJob(_Job):
@@ -91,6 +95,8 @@ class AudioJob(_Job):
     profile: Profile
     samples: int
     segment_seconds: Rational
+    strict: Rarely = False
+    """Whether a damaged track is refused."""
 
 
 class TextJob(_Job):
@@ -128,6 +134,11 @@ class FinishingJob(_Job):
         """Frames that are stored, from the first one on."""
         return self.frames
 
+    @property
+    def way(self) -> str:
+        """How the pictures came in; empty for sound alone."""
+        return self.facts.video.way if self.facts.video else ""
+
 
 class AnnounceJob(FinishingJob):
     """Write playlists over the chunks at the film's beginning, while the others are still encoded."""
@@ -157,10 +168,10 @@ class PurgeJob(_Job):
 Job = Annotated[
     PrepareJob | EncodeJob | AudioJob | TextJob | AnnounceJob | PublishJob | PurgeJob, Field(discriminator="kind")
 ]
-JobResult = PrepareResult | EncodeResult | AudioResult | TextResult | PublishResult | PurgeResult
 RESULTS: dict[str, type[Value]] = {
     "prepare": PrepareResult,
     "encode": EncodeResult,
+    "second": EncodeResult,
     "audio": AudioResult,
     "text": TextResult,
     "announce": PublishResult,
@@ -175,6 +186,7 @@ class _Report(Value):
     job: Number
     attempt: Number
     node: NodeName
+    instance: Instance = ""
 
 
 class Started(_Report):
@@ -199,27 +211,28 @@ class Done(_Report):
 
 
 class Failed(_Report):
-    """The job ended without a result. `permanent`: no other attempt can help. `cancelled`: stopped on request."""
+    """The job ended without a result. `permanent`: no other attempt can help. `cancelled`: stopped on request.
+
+    `away`: the storage was, so the job is not to blame.
+    `unusable`: not the work on the chunk went wrong, the chunk itself does not decode to its frames.
+    """
 
     type: Literal["failed"] = "failed"
     message: str
     permanent: bool = False
     cancelled: bool = False
+    away: Rarely = False
+    unusable: Rarely = False
 
 
-class Alive(Value):
-    """A node's sign of life, from which the watcher knows nodes and their slots."""
+class Passed(_Report):
+    """The job was not begun: this node is one that it shall avoid, or takes no jobs any more. No failure."""
 
-    version: Literal[1] = VERSION
-    type: Literal["alive"] = "alive"
-    node: NodeName
-    role: Literal["master", "worker"]
-    slots: int = Field(ge=0, le=256)
-    build: str = Field(max_length=64)
+    type: Literal["passed"] = "passed"
 
 
-Report = Annotated[Started | Progress | Done | Failed | Alive, Field(discriminator="type")]
-JobReport = Started | Progress | Done | Failed
+Report = Annotated[Started | Progress | Done | Failed | Passed | Alive, Field(discriminator="type")]
+JobReport = Started | Progress | Done | Failed | Passed
 
 
 class CancelTask(Value):
@@ -239,13 +252,20 @@ class CancelJob(Value):
     below: int
 
 
-Control = Annotated[CancelTask | CancelJob, Field(discriminator="type")]
+class ConfirmJob(Value):
+    """This attempt counts: what cannot be undone may be done. The answer to a purge's signs of life."""
+
+    version: Literal[1] = VERSION
+    type: Literal["confirm-job"] = "confirm-job"
+    job: int
+    attempt: int
+
+
+Control = Annotated[CancelTask | CancelJob | ConfirmJob | HoldNode, Field(discriminator="type")]
 
 _job: TypeAdapter[PrepareJob | EncodeJob | AudioJob | TextJob | AnnounceJob | PublishJob | PurgeJob] = TypeAdapter(Job)
-_report: TypeAdapter[Started | Progress | Done | Failed | Alive] = TypeAdapter(Report)
-_control: TypeAdapter[CancelTask | CancelJob] = TypeAdapter(Control)
-
-
+_report: TypeAdapter[Started | Progress | Done | Failed | Passed | Alive] = TypeAdapter(Report)
+_control: TypeAdapter[CancelTask | CancelJob | ConfirmJob | HoldNode] = TypeAdapter(Control)
 T = TypeVar("T")
 
 
@@ -268,13 +288,13 @@ def read_job(body: bytes) -> PrepareJob | EncodeJob | AudioJob | TextJob | Annou
     return _read(_job, body, "job")
 
 
-def read_report(body: bytes) -> Started | Progress | Done | Failed | Alive:
+def read_report(body: bytes) -> Started | Progress | Done | Failed | Passed | Alive:
     """Raises BadMessage."""
     if len(body) > REPORT_BYTES:
         raise BadMessage(f"a report of {len(body)} bytes, more than {REPORT_BYTES}")
     return _read(_report, body, "report")
 
 
-def read_control(body: bytes) -> CancelTask | CancelJob:
+def read_control(body: bytes) -> CancelTask | CancelJob | ConfirmJob | HoldNode:
     """Raises BadMessage."""
     return _read(_control, body, "control")

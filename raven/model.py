@@ -81,6 +81,8 @@ class VideoFacts(Value):
     """Whether its packets carry times; else its frames follow each other at the rate."""
     interlaced: Literal["no", "flagged", "tff", "bff"] = "no"
     """Whether fields are woven into its frames: where the stream says so of a frame, or all of them in this order."""
+    fields: bool = False
+    """Whether each of its fields becomes a frame; the rate is that of the fields then."""
     orient: tuple[Turn, ...] = ()
     """Filters that undo the container's display matrix, in order."""
     pixel_format: str = ""
@@ -114,6 +116,8 @@ class AudioFacts(Value):
     language: str = "und"
     title: str = ""
     default: bool = False
+    describes: bool = False
+    """Tells those who cannot see the picture what is in it."""
 
 
 class TextFacts(Value):
@@ -186,6 +190,8 @@ class Rendition(Value):
     encoder_profile: Word
     pixel_format: Literal["yuv420p", "yuv420p10le"] = "yuv420p"
     video_range: VideoRange = "SDR"
+    every: int = Field(default=1, ge=1)
+    """It has every n-th frame of the grid; G is a multiple of n."""
     audio: Name | None = None
     """The one group of sound that HLS offers with it; None for all that no other rendition has for itself."""
     options: dict[str, str] = {}
@@ -204,7 +210,7 @@ class AudioRendition(Value):
 
 
 class SegmentInfo(Value):
-    """One stored segment: its length (frames of video, samples of audio) and its size in bytes."""
+    """One stored segment: its length (frames of the grid, samples of audio) and its size in bytes."""
 
     length: int
     bytes: int
@@ -221,7 +227,7 @@ class TrackSegments(Value):
 
 
 class IframeSegments(TrackSegments):
-    """The segments of the trick play rendition; their lengths are in frames of the grid."""
+    """The segments of the trick play rendition."""
 
     frames: tuple[tuple[int, ...], ...]
     """Bytes of each I-frame's fragment (moof and mdat), by segment, which they end."""
@@ -240,6 +246,8 @@ class PrepareResult(Value):
     samples: dict[str, int] = {}
     """For audio alone: the length of each track in samples of its rendition; else the video's length rules."""
     complete: bool = False
+    chunk_segments: int | None = Field(default=None, ge=1, le=100)
+    """Segments in a chunk, as chosen for this film; None where the profile's number holds."""
     warnings: tuple[str, ...] = ()
 
 
@@ -258,6 +266,8 @@ class AudioResult(Value):
 
     renditions: dict[str, TrackSegments]
     bytes: int
+    warnings: tuple[str, ...] = ()
+    """What the track lacks."""
 
 
 class TextResult(Value):

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-JOBS_MASTER = "raven.master"
-JOBS_WORKER = "raven.worker"
+LANES: dict[str, tuple[str, ...]] = {
+    "master": ("prepare",),
+    "master.light": ("announce", "publish", "purge"),
+    "worker": ("encode", "second"),
+    "worker.light": ("audio", "text"),
+}
+"""The kinds of jobs of each lane. Every lane has its own queue and slots: a light job never waits behind heavy ones."""
+ROLES = ("master", "worker")
+
+
+def light(role: str) -> str:
+    """The lane of a role's light jobs; that of the others has the role's own name."""
+    return f"{role}.light"
+
+
+def lane_of(kind: str) -> str:
+    """The lane that a kind of jobs goes by. Raises LookupError."""
+    return next(lane for lane, kinds in LANES.items() if kind in kinds)
+
+
+def role_of(kind: str) -> str:
+    """Whose nodes run a kind of jobs. Raises LookupError."""
+    return lane_of(kind).partition(".")[0]
+
+
+def lane_queue(lane: str) -> str:
+    return f"raven.{lane}"
+
+
 REPORTS = "raven.reports"
-QUEUES = (JOBS_MASTER, JOBS_WORKER, REPORTS)
+QUEUES = (*(f"raven.{lane}" for lane in LANES), REPORTS)
 CONTROL = "raven.control"
-"""Fan-out exchange for cancels and drains."""
+"""Fan-out exchange for cancels and for what holds nodes."""
+JOBS, ANSWERS = "raven.jobs", "raven.answers"
+"""The exchanges that jobs and reports go by. One for both would let whoever reports hand out jobs too."""
+
+
+def exchange_of(queue: str) -> str:
+    """By which exchange messages come into a queue; the broker's own for dead letters."""
+    if queue == REPORTS:
+        return ANSWERS
+    return JOBS if queue in QUEUES else ""
+
 
 MIME_TYPES = {
     "m3u8": "application/vnd.apple.mpegurl",  # Apple HLS authoring 10.4
@@ -33,6 +70,9 @@ CHAPTERS = "text/chapters.vtt"
 WHOLE_TEXT = "subtitles.vtt"
 """A text track in one file, for DASH."""
 
+CHUNKS = {"copy": "chunk-", "conform": "conform-"}
+"""How the names of chunks begin, by their way in: one way never replaces what the other has stored."""
+
 
 def dead_letters(queue: str) -> str:
     """Queue that takes the messages of `queue` that nobody can read."""
@@ -52,9 +92,19 @@ def out_prefix(task: int) -> str:
     return f"out/{task}/"
 
 
-def chunk_key(task: int, index: int) -> str:
-    """The packets of chunk `index`; sorting by key is sorting by time."""
-    return f"{tmp_prefix(task)}chunk-{index:06d}.nut"
+def chunk_name(index: int, way: str) -> str:
+    """Sorting by name is sorting by time."""
+    return f"{CHUNKS[way]}{index:06d}.nut"
+
+
+def chunk_key(task: int, index: int, way: str) -> str:
+    """What chunk `index` is encoded from."""
+    return tmp_prefix(task) + chunk_name(index, way)
+
+
+def chunk_prefix(task: int, way: str) -> str:
+    """Of all chunks of a task that came in by one way."""
+    return tmp_prefix(task) + CHUNKS[way]
 
 
 def audio_source_key(task: int, track: str) -> str:
@@ -101,9 +151,13 @@ def download_path(rendition: str) -> str:
     return f"{DOWNLOAD}/{rendition}.mp4"
 
 
+SPRITE = "sprite-"
+"""What the names of all sheets begin with."""
+
+
 def sprite_name(number: int) -> str:
     """A sheet of thumbnails; `number` counts from 0."""
-    return f"sprite-{number:03d}.jpg"
+    return f"{SPRITE}{number:03d}.jpg"
 
 
 def thumb_path(number: int) -> str:

@@ -11,6 +11,16 @@ from typing import Any, Protocol
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class DatabaseAbout:
+    """What a database says of itself."""
+
+    name: str
+    version: str
+    clock: float | None
+    """Seconds since 1970; None where it has no clock of its own."""
+
+
 class Database(Protocol):
     """SQL that MariaDB and SQLite both understand; `?` marks a parameter.
 
@@ -25,6 +35,12 @@ class Database(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """All statements inside count together or not at all."""
+
+    def script(self, sql: str) -> None:
+        """Runs a script in which each statement ends with a line."""
+
+    def about(self) -> DatabaseAbout:
+        """Its name, version and clock."""
 
     def close(self) -> None: ...
 
@@ -53,11 +69,26 @@ class Consumer(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class BrokerAbout:
+    """What a broker that lets us in says of itself."""
+
+    host: str
+    version: str
+    queues: Mapping[str, int | None]
+    """Messages ready in each of Raven's queues; None for one that is not there."""
+    faults: tuple[str, ...]
+    """What it did not let us do, in its own words."""
+
+
 class Broker(Protocol):
     """Durable queues with dead letters, and one fan-out for controls."""
 
     def publish(self, queue: str, body: bytes) -> None:
         """Returns when the broker has the message safely. Raises Unavailable."""
+
+    def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """The same for many, queue and body of each, in their order: which of them the broker has safely."""
 
     def consumer(self, queue: str, prefetch: int) -> Consumer: ...
 
@@ -94,13 +125,16 @@ class Storage(Protocol):
         """`length` bytes from `start`, or all the rest."""
 
     def fetch(self, key: str, path: Path) -> None:
-        """Copies the object into the file `path`."""
+        """Copies the object into the file `path`. Raises NoRoom when that one's disk is full."""
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """All objects whose keys start with `prefix`, in order of keys."""
 
     def delete_prefix(self, prefix: str) -> int:
         """Removes all objects under `prefix` and returns their number; finishes or raises, safe to repeat."""
+
+    def leftovers(self, seconds: float, *, remove: bool) -> int:
+        """Parts of objects that killed writers left longer ago than `seconds`, to be removed or not; their number."""
 
     def url(self, key: str) -> str:
         """Where a client finds the object."""

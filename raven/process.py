@@ -16,15 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from raven.errors import Cancelled, LimitExceeded, ProcessFailed
+from raven.errors import FULL, Cancelled, LimitExceeded, NoRoom, ProcessFailed
+from raven.limits import START
 from raven.sandbox import Box, enter
 
 KILL_AFTER = 0.5  # s between TERM and KILL: a cancelled task's processes are gone within 2 s
 TAIL_LINES = 40
 EXCERPT = 1000
 """Characters of each end of a long complaint: the cause comes first, what it led to comes last."""
-_MOVING = ("frame", "out_time_us", "total_size")
-"""What of ffmpeg's progress grows while it works; it reports also when nothing moves."""
+_MOVING = ("frame", "out_time_us")
+"""What of ffmpeg's progress grows while it works; it reports also when nothing moves, 0 or N/A at first."""
+_FULL = tuple(os.strerror(number) for number in sorted(FULL))
 
 
 class StopSignal:
@@ -64,6 +66,11 @@ def pasteable(command: Sequence[str]) -> str:
 def excerpt(text: str) -> str:
     """Both ends of a text that is too long for a message."""
     return text if len(text) <= 2 * EXCERPT else f"{text[:EXCERPT]} ... {text[-EXCERPT:]}"
+
+
+def out_of_room(words: str) -> bool:
+    """Whether a program says that a disk is full."""
+    return any(sign in words for sign in _FULL)
 
 
 class Child:
@@ -157,7 +164,10 @@ class Child:
 
 
 class Watch:
-    """Beside a child: ends it when it is told to, or when its sign of progress has not changed for too long."""
+    """Beside a child: ends it when it is told to, or when its sign of progress has not changed for too long.
+
+    Until it has changed at all that is `START` times as long.
+    """
 
     def __init__(
         self,
@@ -170,7 +180,7 @@ class Watch:
         self._child, self._name, self._stop = child, name, stop
         self._stall_seconds, self._sign = stall_seconds, sign
         self._over = threading.Event()
-        self._stalled = self._spent = False
+        self._stalled = self._spent = self._moved = False
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
 
     def __enter__(self) -> Watch:
@@ -187,13 +197,20 @@ class Watch:
             return
         name, words = self._name, excerpt(self._child.stderr_tail)
         if self._stalled:
-            setting = f"{self._stall_seconds:g} s (RAVEN_STALL_SECONDS)"
+            setting = f"{self._patience:g} s ({'' if self._moved else f'{START} times '}RAVEN_STALL_SECONDS)"
             raise ProcessFailed(f"{name} hung: it made no progress for {setting} and was ended. {words}")
+        if out_of_room(words):
+            raise NoRoom(f"{name} {_ending(status)}, for its files found no room: {words}")
         box = self._child.box
         limit = box.too_much_cpu() if self._spent else box.explain(status, words)
         if limit is not None:
             raise LimitExceeded(f"{name} was ended: {limit}")
-        raise ProcessFailed(f"{name} {_ending(status)}{box.hint(words)}: {words}")
+        said = f": {words}" if words else ""  # a signal leaves no words
+        raise ProcessFailed(f"{name} {_ending(status)}{box.hint(words)}{said}", status=status)
+
+    @property
+    def _patience(self) -> float:
+        return float("inf") if self._stall_seconds is None else self._stall_seconds * (1 if self._moved else START)
 
     def _look(self) -> None:
         most, last, since = self._child.box.cpu_seconds, self._sign(), time.monotonic()
@@ -201,8 +218,8 @@ class Watch:
             told = self._stop.wait(0.1)
             now, seen = time.monotonic(), self._sign()
             if seen != last:
-                last, since = seen, now
-            self._stalled = self._stall_seconds is not None and now - since > self._stall_seconds
+                last, since, self._moved = seen, now, True
+            self._stalled = now - since > self._patience
             self._spent = most is not None and self._child.cpu_seconds() > most
             if told or self._stalled or self._spent:
                 self._child.stop()
@@ -218,8 +235,9 @@ def run(
 ) -> str:
     """Runs ffmpeg to its end; `on_progress` gets each block of its `-progress pipe:1`. The last lines of its stderr.
 
-    Raises ProcessFailed with the last lines of stderr, also when no block brought anything new for `stall_seconds`,
-    LimitExceeded when it ran into its box, or Cancelled when `stop` was set.
+    Raises ProcessFailed with the last lines of stderr, also when no block brought anything new for `stall_seconds`
+    (`START` times as long before the first frame), NoRoom when a disk was full, LimitExceeded when it ran into its
+    box, or Cancelled when `stop` was set.
     """
     stop.check()
     child = Child(command, box=box)
@@ -231,7 +249,7 @@ def run(
             for line in child.stdout:
                 key, _, value = line.decode("utf-8", "replace").strip().partition("=")
                 block[key] = value
-                if key in _MOVING:
+                if key in _MOVING and value.strip("0").isdigit():
                     moving[key] = value
                 if key == "progress" and on_progress is not None:
                     on_progress(block)

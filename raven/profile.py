@@ -15,6 +15,9 @@ from raven.errors import ConfigError
 from raven.media.grid import Grid
 from raven.model import AudioRendition, Encoder, Name, Rational, Word
 
+CHUNKS_PER_SLOT = 3
+"""Chunks for each slot of a farm, as the last ones to end leave the other slots idle."""
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +32,26 @@ class Cutting(_Table):
     """Three GOPs make the 6 s segment of Apple HLS authoring 7.5."""
     chunk_segments: int = Field(default=3, ge=1, le=100)
     """Segments in a chunk, the unit of work of a worker."""
+    chunk_segments_from: int | None = Field(default=None, ge=1, le=100)
+    """Shorter chunks, down to so many segments, where a film has few for the farm; None: all have `chunk_segments`."""
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Cutting:
+        if self.chunk_segments_from is not None and self.chunk_segments_from > self.chunk_segments:
+            raise ValueError("chunk_segments_from is at most chunk_segments")
+        return self
+
+    def fitted(self, seconds: float | None, slots: int) -> int:
+        """Segments in a chunk of a film of `seconds` on a farm of `slots`: long ones for quality and little overhead,
+        but some for each slot, and short ones where the length is unknown, as the film may be just coming in."""
+        if self.chunk_segments_from is None:
+            return self.chunk_segments
+        segments = (seconds or 0) / float(self.segment_seconds)
+        wanted = int(segments / (max(1, slots) * CHUNKS_PER_SLOT))
+        return max(self.chunk_segments_from, min(self.chunk_segments, wanted))
+
+    fields: bool = False
+    """Whether interlaced sources get a frame for each field, such as 50 for 25 (Apple HLS authoring 1.15)."""
 
     def grid(self, rate: Fraction) -> Grid:
         return Grid.of(rate, self.gop_seconds, self.gops_per_segment, self.chunk_segments)
@@ -50,6 +73,9 @@ class Rung(_Table):
     maxrate: int | None = Field(default=None, ge=50)
     """Cap in kbit/s over `bufsize`: capped CRF, since chunks with ABR drift at the seams."""
     bufsize: int | None = Field(default=None, ge=50)
+    max_rate: Rational | None = Field(default=None, gt=0)
+    """Frames/s at most: of a source that has more, every second (third, ...) frame is taken. Apple HLS authoring 1.25
+    has the low rungs at 30 or less."""
     audio: Name | None = None
     """The only group of sound that is offered with it in HLS, so that narrow lines get a narrow whole (Apple 9.21)."""
     top_only: bool = False

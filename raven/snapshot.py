@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from typing import Any
 
 from raven.ports import Database
 
@@ -42,6 +43,12 @@ class Snapshot:
     @property
     def ended(self) -> bool:
         return self.status in ("done", "failed", "cancelled")
+
+    def as_json(self) -> dict[str, Any]:
+        """Without what changes by the passing of time alone."""
+        state = asdict(self) | {"rate": str(self.rate) if self.rate else None}
+        del state["elapsed"]
+        return state
 
     @property
     def speed(self) -> float | None:

@@ -7,7 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 from raven.config import Settings
 from raven.errors import ConfigError
-from raven.ports import Broker, Database, Storage
+from raven.ports import Broker, BrokerAbout, Database, Storage
+
+WATCHER_LOCK = "raven-watcher"
+"""The word that the watcher at work holds, for `open_database`."""
+COURIER_LOCK = "raven-courier"
+"""The same of who sends notices."""
 
 
 def _file(url: str, setting: str) -> Path:
@@ -22,14 +27,17 @@ def _scheme(url: str) -> str:
     return url.partition(":")[0]
 
 
-def open_database(settings: Settings) -> Database:
-    """By `settings.database`. Raises ConfigError."""
+def open_database(settings: Settings, alone: str | None = None, answer_seconds: int = 30) -> Database:
+    """By `settings.database`. `alone`: a word that one process at a time can hold. Raises ConfigError.
+
+    `answer_seconds`: how long a server may take for one statement.
+    """
     url = settings.database or ""
     match _scheme(url):
         case "mysql":
             from raven.adapters.mariadb import MariaDatabase  # noqa: PLC0415 - only what the URLs ask for is loaded
 
-            return MariaDatabase(url)
+            return MariaDatabase(url, alone, answer_seconds)
         case "sqlite":
             from raven.adapters.sqlite import SqliteDatabase  # noqa: PLC0415
 
@@ -49,6 +57,18 @@ def open_broker(settings: Settings) -> Broker:
 
             return LocalBroker()
     raise ConfigError("broker: set RAVEN_BROKER to amqp://user:password@host:5672/")
+
+
+def ask_broker(settings: Settings, *, declares: bool) -> BrokerAbout:
+    """What RabbitMQ says of itself; `declares`: whether this account is to declare queues.
+
+    Raises Unavailable when it does not let us in, ConfigError.
+    """
+    if _scheme(settings.broker) not in ("amqp", "amqps"):
+        raise ConfigError("broker: set RAVEN_BROKER to amqp://user:password@host:5672/")
+    from raven.adapters.rabbitmq_probe import ask  # noqa: PLC0415
+
+    return ask(settings.broker, declares=declares)
 
 
 def open_bucket(url: str) -> tuple[Storage, str]:

@@ -134,8 +134,15 @@ def source_facts(
 # profiles and renditions
 
 
-def rung(name: str = "720p", width: int = 1280, height: int = 720, *, maxrate: int | None = 4000) -> Rung:
-    return Rung(name=name, width=width, height=height, crf=22.5, maxrate=maxrate, bufsize=None)
+def rung(
+    name: str = "720p",
+    width: int = 1280,
+    height: int = 720,
+    *,
+    maxrate: int | None = 4000,
+    max_rate: Fraction | None = None,
+) -> Rung:
+    return Rung(name=name, width=width, height=height, crf=22.5, maxrate=maxrate, bufsize=None, max_rate=max_rate)
 
 
 def cutting(
@@ -177,6 +184,7 @@ def rendition(
     maxrate: int | None = 4000,
     bufsize: int | None = 8000,
     encoder_profile: str = "high",
+    every: int = 1,
     options: Mapping[str, str] | None = None,
 ) -> Rendition:
     return Rendition(
@@ -190,6 +198,7 @@ def rendition(
         bufsize=bufsize,
         threads=2,
         encoder_profile=encoder_profile,
+        every=every,
         options=dict(options or {}),
     )
 
@@ -222,6 +231,10 @@ def job_row(
     result: str | None = None,
     lease_until: int = 0,
     seconds: float = 0.0,
+    done: int = 0,
+    moved_at: int = 0,
+    faults: str | None = None,
+    passes: int = 0,
 ) -> JobRow:
     return JobRow(
         id=id,
@@ -236,6 +249,10 @@ def job_row(
         result=result,
         lease_until=lease_until,
         seconds=seconds,
+        done=done,
+        moved_at=moved_at,
+        faults=faults,
+        passes=passes,
     )
 
 
@@ -333,7 +350,7 @@ def encode_job(*, first: int = 0, last: int = 60, video: VideoFacts | None = Non
         tail=0,
         video=facts,
         profile=profile(),
-        renditions=choose_renditions(profile().video, facts),
+        renditions=choose_renditions(profile().video, facts, profile().cutting.grid(facts.rate)),
     )
 
 
@@ -375,7 +392,7 @@ def publish_job() -> PublishJob:
         facts=source_facts(),
         frames=250,
         samples=480_000,
-        renditions=choose_renditions(chosen.video, video_facts()),
+        renditions=choose_renditions(chosen.video, video_facts(), grid),
         video={name: tuple(video_segments(grid, span) for span in spans) for name in ("360p", "720p")},
         audio=audio_result().renditions,
         text={},
@@ -407,11 +424,12 @@ def video_track(
     sizes: Sequence[int] = (1_500_000, 750_000, 300_000),
     timescale: int = 25_000,
     frame_ticks: int = 1000,
+    every: int = 1,
     audio: str | None = None,
     codec: str = "avc1.64001f",
     colour: tuple[int, int, int] | None = None,
 ) -> VideoTrack:
-    """15 s at 25 frames/s: two segments of 6 s and one of 3 s."""
+    """15 s on a grid of 25 frames/s: two segments of 6 s and one of 3 s."""
     segments = tuple(
         TimedSegment(n * frame_ticks, Fraction(n * frame_ticks, timescale), size)
         for n, size in zip(frames, sizes, strict=True)
@@ -423,6 +441,7 @@ def video_track(
         segments=segments,
         width=width,
         height=height,
+        rate=Fraction(timescale, frame_ticks * every),
         audio=audio,
         colour=colour,
     )
@@ -437,6 +456,7 @@ def audio_track(
     label: str = "English",
     language: str = "en",
     default: bool = True,
+    describes: bool = False,
     packets: Sequence[int] = (281, 282, 141),
     sizes: Sequence[int] = (96_000, 96_000, 48_000),
 ) -> AudioTrack:
@@ -453,6 +473,7 @@ def audio_track(
         language=language,
         label=label,
         channels=channels,
+        describes=describes,
         sample_rate=48000,
         default=default,
     )
@@ -568,12 +589,13 @@ def fragmented_mp4(fragments: Iterable[FakeFragment], timescale: int = 25_000, e
     return init_segment(timescale, entry) + b"".join(fragment(n, f) for n, f in enumerate(fragments, 1))
 
 
-def gop(grid: Grid, first: int, frames: int, *, reorder: int = 1) -> FakeFragment:
+def gop(grid: Grid, first: int, frames: int, *, reorder: int = 1, every: int = 1) -> FakeFragment:
     """A closed GOP from frame `first` on, as a right encoder writes it: an IDR, then pairs in B-frame order.
 
-    Decode times are the places on the grid; what is shown is late by `reorder` frames.
+    It has `frames` frames, every n-th one of the grid. Decode times are their places on it; what is shown is late by
+    `reorder` frames.
     """
-    step = grid.frame_ticks
+    step = grid.frame_ticks * every
     order = [0]
     for at in range(1, frames, 2):
         order += [at + 1, at] if at + 1 < frames else [at]
@@ -586,12 +608,13 @@ def gop(grid: Grid, first: int, frames: int, *, reorder: int = 1) -> FakeFragmen
         )
         for decoded, shown in enumerate(order)
     )
-    return FakeFragment(first * step, samples)
+    return FakeFragment(first * grid.frame_ticks, samples)
 
 
-def gops(grid: Grid, span: Span) -> list[FakeFragment]:
+def gops(grid: Grid, span: Span, *, reorder: int = 1, every: int = 1) -> list[FakeFragment]:
     """The fragments of a chunk, one for each GOP."""
-    return [gop(grid, at, min(grid.gop, span.last - at)) for at in range(span.first, span.last, grid.gop)]
+    parts = [Span(at, min(at + grid.gop, span.last)) for at in range(span.first, span.last, grid.gop)]
+    return [gop(grid, part.first, part.taken(every), reorder=reorder, every=every) for part in parts]
 
 
 def audio_fragments(grid: AudioGrid, offset: int = AUDIO_OFFSET, per_fragment: int = 47) -> list[FakeFragment]:

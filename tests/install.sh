@@ -12,7 +12,8 @@ PACKAGES=(
     ceph-mon ceph-osd ceph-common radosgw
     chromium fonts-liberation
     curl python3-venv
-    mediainfo libxml2-utils
+    mediainfo libxml2-utils libfaketime
+    systemd nginx haproxy rsyslog logrotate
 )
 POLICY=/usr/sbin/policy-rc.d
 MARK="written by Raven's tests/install.sh"

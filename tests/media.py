@@ -78,3 +78,15 @@ def run_ffmpeg(arguments: Sequence[str], program: str | None = None) -> str:
     if done.returncode != 0 or done.stderr:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     return done.stdout
+
+
+def with_text(clip: Path, text: Path, target: Path) -> Path:
+    """A film and a transport stream of text as one transport stream, which both keep their times in."""
+    run_ffmpeg(
+        [
+            *("-loglevel", "error"),  # of a few packets it warns that they may be no transport stream
+            *("-copyts", "-i", str(clip), "-copyts", "-fix_teletext_pts", "0", "-f", "mpegts", "-i", str(text)),
+            *("-map", "0", "-map", "1", "-c", "copy", "-mpegts_copyts", "1", str(target)),
+        ]
+    )
+    return target

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from raven.check.load import find_manifests, load
-from raven.check.readers import ReadError
+from raven.check.readers import ReadError, Redirected
 from raven.check.tree import Served, Tree
 from raven.media import boxes
 from raven.media.boxes import box
@@ -23,6 +23,8 @@ from tests.builders import FakeFragment, FakeSample, aac_entry, fragment, gop
 GRID = Grid.of(Fraction(25), Fraction(1), 6, 3)
 SPANS = (Span(0, 150), Span(150, 300), Span(300, 375))
 PACKETS = (281, 282, 141)
+PACKET_BYTES = 100
+"""Of sound: 37.5 kbit/s."""
 RUNGS = {"360p": (640, 360), "540p": (960, 540)}
 STYP = boxes.type_box("styp", "cmfs", "msdh")
 LANGUAGES = {"en": "English", "de": "Deutsch"}
@@ -41,8 +43,9 @@ def full(kind: str, version: int, flags: int, *payload: bytes) -> bytes:
     return box(kind, struct.pack(">I", version << 24 | flags), *payload)
 
 
-def avcc(profile: int = 0x64, level: int = 0x1F) -> bytes:
-    return box("avcC", bytes([1, profile, 0, level, 0xFF, 0xE0, 0]))
+def avcc(profile: int = 0x64, level: int = 0x1F, sps: bytes = b"") -> bytes:
+    sets = b"\xe1" + struct.pack(">H", len(sps)) + sps if sps else b"\xe0"
+    return box("avcC", bytes([1, profile, 0, level, 0xFF]), sets, b"\0")
 
 
 def hvcc(profile: int = 2, level: int = 120, *, high: bool = False) -> bytes:
@@ -64,9 +67,9 @@ def visual_entry(
     return box(kind, head, avcc() if configuration is None else configuration, colour, shape, *more)
 
 
-def protection(encrypted: int, clear: int, scheme: str = "cbcs") -> bytes:
+def protection(encrypted: int, clear: int, scheme: str = "cbcs", vector: int = 16) -> bytes:
     """sinf of a protected avc1, with the pattern of its tenc."""
-    tenc = full("tenc", 1, 0, bytes([0, encrypted << 4 | clear, 1, 0]), bytes(16), b"\x10", bytes(16))
+    tenc = full("tenc", 1, 0, bytes([0, encrypted << 4 | clear, 1, 0]), bytes(16), bytes([vector]), bytes(vector))
     return box("sinf", box("frma", b"avc1"), full("schm", 0, 0, scheme.encode(), bytes(4)), box("schi", tenc))
 
 
@@ -81,6 +84,7 @@ def init(
     mvex: bool = True,
     language: str = "und",
     samples: int = 0,
+    loudness: bool = True,
 ) -> bytes:
     """An init segment with the boxes of CMAF 7.3.1; `edits` are durations and media times."""
     packed = sum((ord(c) - 0x60) << shift for c, shift in zip(language, (10, 5, 0), strict=True))
@@ -93,8 +97,9 @@ def init(
     rows = b"".join(struct.pack(">IiI", duration, media, 0x10000) for duration, media in edits)
     elst = box("edts", full("elst", 0, 0, struct.pack(">I", len(edits)), rows)) if edits else b""
     trex = box("mvex", full("trex", 0, 0, struct.pack(">IIIII", 1, 1, 0, 0, 0x01010000))) if mvex else b""
+    udta = box("udta", box("ludt")) if handler == "soun" and loudness else b""
     mvhd = full("mvhd", 0, 0, bytes(96))
-    return boxes.type_box("ftyp", *brands) + box("moov", mvhd, *([box("trak", tkhd, elst, mdia)] * tracks), trex)
+    return boxes.type_box("ftyp", *brands) + box("moov", mvhd, *([box("trak", tkhd, elst, mdia, udta)] * tracks), trex)
 
 
 def video_init(size: tuple[int, int], entry: bytes | None = None, **more: object) -> bytes:
@@ -121,7 +126,7 @@ def segment(first: int, fragments: Sequence[FakeFragment]) -> bytes:
 
 def audio_fragment(index: int) -> FakeFragment:
     start = 1024 * sum(PACKETS[:index])
-    return FakeFragment(start, [FakeSample(bytes(10), 1024, sync=True)] * PACKETS[index])
+    return FakeFragment(start, [FakeSample(bytes(PACKET_BYTES), 1024, sync=True)] * PACKETS[index])
 
 
 # manifests
@@ -301,6 +306,8 @@ class MemoryReader:
     origin: str | None = None
     delivery: Mapping[str, Served] | None = None
     parallel: int = 1
+    moved: str = ""
+    """The path that a web server answers with a redirect."""
 
     def read(self, path: str, start: int, length: int) -> bytes:
         return self._file(path)[start : start + length]
@@ -309,6 +316,8 @@ class MemoryReader:
         return len(self._file(path))
 
     def _file(self, path: str) -> bytes:
+        if path == self.moved:
+            raise Redirected("the server answers 302 Found to elsewhere")
         if path not in self.files:
             raise ReadError("there is no such file")
         return self.files[path]

@@ -1,32 +1,93 @@
-"""The daemon raven-watcher: turns until it is told to stop, through any outage of database or broker."""
+"""The daemon raven-watcher: turns until it is told to stop, through any outage of database or broker.
+
+Of several, one turns and the others stand by: it holds a lock of the database, which ends with its connection.
+"""
 
 from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from raven.config import Settings
 from raven.daemon import Signals, daemon_command
-from raven.errors import Unavailable
+from raven.errors import Standby, Unavailable
+from raven.notify import Notifier
 from raven.profile import load_profiles
-from raven.wiring import open_broker, open_database
-from watcher.watcher import Watcher
+from raven.schema import check_closely
+from raven.wiring import COURIER_LOCK, WATCHER_LOCK, open_broker, open_database
+from watcher.courier import Courier
+from watcher.watcher import Watcher, steady_clock
 
 PAUSE = 1.0  # s between turns while a server is away
 
 log = structlog.get_logger()
 
 
-def run(settings: Settings, signals: Signals) -> None:
+def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:
     """Everything that it knows is in the database, so a signal stops it between two turns."""
-    database, broker = open_database(settings), open_broker(settings)
-    watcher = Watcher(settings, database, broker, load_profiles(settings.profiles))
+    database, broker = open_database(settings, WATCHER_LOCK), open_broker(settings)
+    profiles = load_profiles(settings.profiles)
+    courier = Courier(settings, open_database(settings, COURIER_LOCK), steady_clock())
+    notifier.ready()  # all that may be wrong here is right; servers may be away for hours
+    _await_schema(settings, signals, notifier)
+    with at_work(courier):
+        _turn(Watcher(settings, database, broker, profiles), signals, notifier)
+        notifier.stopping()
+    broker.close()
+    database.close()
+
+
+@contextmanager
+def at_work(courier: Courier) -> Iterator[None]:
+    """Sends notices in a thread of its own meanwhile."""
+    stop = threading.Event()
+    thread = threading.Thread(target=courier.run, args=(stop,), name="courier")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _turn(watcher: Watcher, signals: Signals, notifier: Notifier) -> None:
+    """Until a signal. Raises SchemaDiffers."""
+    leads: bool | None = None
     while not signals.draining.is_set():
+        notifier.beat()
         try:
             watcher.turn()
+            if leads is not True:
+                log.info("this watcher is at work")
+            leads = True
+        except Standby as error:
+            if leads is not False:
+                log.info("this watcher stands by", reason=str(error))
+                watcher.stand_by()
+            leads = False
+            signals.draining.wait(PAUSE)
         except Unavailable as error:
             log.warning("waiting for a server", fault=str(error))
             signals.draining.wait(PAUSE)
-    broker.close()
+
+
+def _await_schema(settings: Settings, signals: Signals, notifier: Notifier) -> None:
+    """Until the database has told that its schema is this Raven's; one that stands by must know too.
+
+    Raises SchemaDiffers.
+    """
+    database = open_database(settings)
+    while not signals.draining.is_set():
+        notifier.beat()
+        try:
+            check_closely(database)
+            break
+        except Unavailable as error:
+            log.warning("waiting for a server", fault=str(error))
+            signals.draining.wait(PAUSE)
     database.close()
 
 

@@ -11,9 +11,19 @@ from raven import names
 from raven.errors import OptionInvalid
 from raven.media.ladder import choose_renditions, thumbs_in
 from raven.messages import AnnounceJob, AudioJob, EncodeJob, PrepareJob, PublishJob, PurgeJob, TextJob
-from raven.model import AudioResult, EncodeResult, PrepareResult, SourceFacts, TextResult, TrackSegments, Value
+from raven.model import (
+    AudioResult,
+    EncodeResult,
+    PrepareResult,
+    Rendition,
+    SourceFacts,
+    TextResult,
+    TrackSegments,
+    Value,
+)
 from raven.profile import Download, Profile
-from watcher.plan import PURGE_ALL
+from watcher.ledger import CHUNK, CONFORM, SECOND
+from watcher.plan import PURGE_ALL, warnings_of
 from watcher.rows import JobRow, TaskRow, TaskState
 
 MAX_PRIORITY = 100
@@ -42,7 +52,8 @@ def task_profile(task: TaskRow, profiles: Mapping[str, Profile]) -> Profile:
         raise OptionInvalid(f"status: there is no {task.status!r}; leave this column out, as Raven alone writes it")
     options = parse_options(task.options)
     if options.chunk_segments is not None:
-        cutting = profile.cutting.model_copy(update={"chunk_segments": options.chunk_segments})
+        fixed = {"chunk_segments": options.chunk_segments, "chunk_segments_from": None}
+        cutting = profile.cutting.model_copy(update=fixed)
         profile = profile.model_copy(update={"cutting": cutting})
     if options.download is not None:
         download = (profile.download or Download()) if options.download else None
@@ -65,25 +76,54 @@ def parse_options(text: str | None) -> Options:
         ) from error
 
 
-def order(task: TaskRow, row: JobRow, state: PrepareResult | None, profile: Profile) -> Value:
-    """The message of a prepare, encode, audio or text job."""
+def settled_profile(profile: Profile, state: PrepareResult | None) -> Profile:
+    """The profile with the length of chunks that the film was cut by."""
+    if state is None or state.chunk_segments is None:
+        return profile
+    fixed = {"chunk_segments": state.chunk_segments, "chunk_segments_from": None}
+    return profile.model_copy(update={"cutting": profile.cutting.model_copy(update=fixed)})
+
+
+def film_renditions(state: PrepareResult, profile: Profile) -> tuple[Rendition, ...]:
+    """What all chunks of a film are encoded to; nothing of sound alone."""
+    video = state.facts.video
+    return choose_renditions(profile.video, video, profile.cutting.grid(video.rate)) if video else ()
+
+
+def order(
+    task: TaskRow,
+    row: JobRow,
+    state: PrepareResult | None,
+    profile: Profile,
+    slots: int = 0,
+    renditions: tuple[Rendition, ...] | None = None,
+) -> Value:
+    """The message of a prepare, encode, audio or text job; the farm has `slots` for chunks.
+
+    `renditions`: of the film, where the caller knows them: choosing them costs more than all else of an order.
+    """
     about = {"task": task.id, "job": row.id, "attempt": row.attempt}
     if row.kind == "prepare":
-        return PrepareJob(**about, source=task.source, profile=profile, strict=parse_options(task.options).strict)
+        strict, conform = parse_options(task.options).strict, row.position == CONFORM
+        return PrepareJob(**about, source=task.source, profile=profile, strict=strict, slots=slots, conform=conform)
     if state is None:
         raise ValueError(f"a job of kind {row.kind} needs a prepared source")
-    if row.kind == "encode":
-        return _encode(about, row.position, state, profile)
+    if row.kind in (CHUNK, SECOND):
+        renditions = film_renditions(state, profile) if renditions is None else renditions
+        return _encode(about, row.position, state, profile, renditions)
     if row.kind == "text":
         return _text(about, row.position, state, profile)
-    return _audio(about, row.position, state, profile)
+    return _audio(about, row.position, state, profile, strict=parse_options(task.options).strict)
 
 
-def _encode(about: dict[str, int], index: int, state: PrepareResult, profile: Profile) -> EncodeJob:
+def _encode(
+    about: dict[str, int], index: int, state: PrepareResult, profile: Profile, renditions: tuple[Rendition, ...]
+) -> EncodeJob:
     video = state.facts.video
     assert video is not None  # noqa: S101 - encode jobs are planned for video alone
     frames = state.frames if state.complete else None
-    span = profile.cutting.grid(video.rate).chunk_span(index, frames)
+    grid = profile.cutting.grid(video.rate)
+    span = grid.chunk_span(index, frames)
     last = state.complete and index == state.chunks - 1
     return EncodeJob(
         **about,
@@ -93,7 +133,7 @@ def _encode(about: dict[str, int], index: int, state: PrepareResult, profile: Pr
         tail=state.tail if last else 0,
         video=video,
         profile=profile,
-        renditions=choose_renditions(profile.video, video),
+        renditions=renditions,
     )
 
 
@@ -113,7 +153,7 @@ def segment_seconds(facts: SourceFacts, profile: Profile) -> Fraction:
     return grid.time_of(grid.segment)
 
 
-def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Profile) -> AudioJob:
+def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Profile, *, strict: bool) -> AudioJob:
     return AudioJob(
         **about,
         index=index,
@@ -121,6 +161,7 @@ def _audio(about: dict[str, int], index: int, state: PrepareResult, profile: Pro
         profile=profile,
         samples=audio_samples(state, profile),
         segment_seconds=segment_seconds(state.facts, profile),
+        strict=strict,
     )
 
 
@@ -171,14 +212,14 @@ def publish_order(
     """The publish message, from the results of all jobs of the task."""
     done = [r for r in rows if r.result is not None]
     encodes = [EncodeResult.model_validate_json(r.result or "") for r in done if r.kind == "encode"]
-    tracks = [AudioResult.model_validate_json(r.result or "").renditions for r in done if r.kind == "audio"]
-    audio = {name: segments for renditions in tracks for name, segments in renditions.items()}
+    tracks = [AudioResult.model_validate_json(r.result or "") for r in done if r.kind == "audio"]
+    audio = {name: segments for track in tracks for name, segments in track.renditions.items()}
     text = {
         state.facts.text[r.position].name: TextResult.model_validate_json(r.result or "")
         for r in done
         if r.kind == "text"
     }
-    renditions = choose_renditions(profile.video, state.facts.video) if state.facts.video else ()
+    renditions = film_renditions(state, profile)
     video: dict[str, tuple[TrackSegments, ...]] = {
         r.name: tuple(result.renditions[r.name] for result in encodes) for r in renditions
     }
@@ -201,7 +242,7 @@ def publish_order(
         text=text,
         thumbs=_thumbs(state, profile),
         seconds=seconds,
-        warnings=state.warnings,
+        warnings=warnings_of(state, done),
     )
 
 

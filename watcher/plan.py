@@ -5,26 +5,27 @@ After any event or restart the watcher asks again; no step lives in memory. A ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from raven.model import PrepareResult, PublishResult
-from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
-from watcher.transitions import cancelled
+from raven.model import AudioResult, PrepareResult, PublishResult
+from watcher.ledger import CHUNK, CONFORM, Ledger
+from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState
 
 PURGE_TEMPORARY, PURGE_ALL = 0, 1
 """Positions of the two purge jobs: chunk objects once a task is done; everything once it failed or was deleted."""
 
-UNTAKEN_MS = 10_000
-"""A queued job of an ended task that no node has taken for so long is given up."""
+GROWTH = 16
+"""A film is announced anew when its beginning has grown by this part of it."""
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job that must exist; adding it twice is one job."""
+    """A job that must exist; adding it twice is one job. It is handed out `delay` ms after it was added."""
 
     kind: str
     position: int
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,39 +39,22 @@ class Ending:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do now. `stop`: jobs that nodes have must stop. `prune`, `forget`: rows of work, or all, can go."""
+    """What to do now.
+
+    `cancel`: jobs that nobody has are not wanted any more. `stop`: jobs that nodes have must stop. `anew`: all is done
+    again from the source, which is conformed; this much is known of it. `hasten`: a purge that was put off is due.
+    `prune`, `forget`: rows of work, or all, can go.
+    """
 
     status: TaskState | None = None
     new_jobs: tuple[NewJob, ...] = ()
-    transitions: tuple[Transition, ...] = ()
     ending: Ending | None = None
+    cancel: bool = False
     stop: bool = False
+    anew: PrepareResult | None = None
+    hasten: bool = False
     prune: bool = False
     forget: bool = False
-
-
-@dataclass(frozen=True)
-class _Jobs:
-    """A task's jobs by kind and position."""
-
-    rows: Mapping[tuple[str, int], JobRow] = field(default_factory=dict)
-
-    def get(self, kind: str, position: int = 0) -> JobRow | None:
-        return self.rows.get((kind, position))
-
-    def of(self, kind: str) -> list[JobRow]:
-        return [row for row in self.rows.values() if row.kind == kind]
-
-    def work(self) -> list[JobRow]:
-        """All but the cleaning up."""
-        return [row for row in self.rows.values() if row.kind != "purge"]
-
-    def missing(self, wanted: Iterable[NewJob]) -> tuple[NewJob, ...]:
-        return tuple(job for job in wanted if (job.kind, job.position) not in self.rows)
-
-    def all_done(self, wanted: Iterable[NewJob]) -> bool:
-        rows = (self.rows.get((job.kind, job.position)) for job in wanted)
-        return all(row is not None and row.state == JobState.DONE for row in rows)
 
 
 def prepared(row: JobRow | None) -> PrepareResult | None:
@@ -80,93 +64,143 @@ def prepared(row: JobRow | None) -> PrepareResult | None:
     return PrepareResult.model_validate_json(row.result)
 
 
-def plan(task: TaskRow, rows: Iterable[JobRow], now: int, early: int = 0) -> Plan:
+def plan(task: TaskRow, ledger: Ledger, early: int = 0, keep_failed: int = 0) -> Plan:
     """What a task whose row exists needs next.
 
-    `early`: from so many chunks at its beginning on it is announced before it is done; 0 for never.
+    `early`: from so many chunks at its beginning on it is announced before it is done; 0 for never. `keep_failed`:
+    ms that the objects of a failed task stay, so that it can be tried again from there.
     """
-    jobs = _Jobs({(row.kind, row.position): row for row in rows})
     if task.status in ENDED:
-        return _after_end(task, jobs, now)
-    failed = next((row for row in jobs.work() if row.state in (JobState.FAILED, JobState.CANCELLED)), None)
-    if failed is not None:
-        return Plan(ending=Ending(TaskState.FAILED, failed.message or f"the {failed.kind} job was cancelled"))
-    prepare = jobs.get("prepare")
+        return _after_end(task, ledger, keep_failed)
+    prepare, fault = ledger.prepare, ledger.fault
     state = prepared(prepare)
+    if fault is not None and fault.state == JobState.UNUSABLE and state is not None:
+        return _begin_anew(ledger, fault, state)
+    if fault is not None:
+        return Plan(ending=Ending(TaskState.FAILED, fault.message or f"the {fault.kind} job was cancelled"))
     if prepare is None or state is None:
-        return Plan(status=TaskState.PREPARING, new_jobs=jobs.missing([NewJob("prepare", 0)]))
-    chunks = [NewJob("encode", index) for index in range(state.chunks)] if state.facts.video else []
-    if prepare.state != JobState.DONE or not state.complete:
-        status = TaskState.ENCODING if chunks else TaskState.PREPARING
-        return Plan(status=status, new_jobs=jobs.missing(chunks))
+        return Plan(status=TaskState.PREPARING, new_jobs=_missing(ledger, [NewJob("prepare", 0)]))
+    return _work(ledger, state, early, cut=prepare.state == JobState.DONE and state.complete)
+
+
+def _begin_anew(ledger: Ledger, fault: JobRow, state: PrepareResult) -> Plan:
+    """Conforms a source whose chunks cannot be used, once nobody works any more on what was cut of its packets.
+
+    Its chunks stay as long as they were. So what has been announced stays too: the playlists name segments that are
+    replaced one by one, and give way to others once more than they name is there. A film that plays goes on playing.
+    """
+    if ledger.get("prepare", CONFORM) is not None:
+        told = f"{fault.message}, although the source was decoded before it was cut"
+        return Plan(ending=Ending(TaskState.FAILED, told))
+    if _unfinished(ledger):
+        return Plan(cancel=bool(ledger.idle), stop=bool(ledger.held))
+    video = state.facts.video and state.facts.video.model_copy(update={"way": "conform"})
+    known = PrepareResult(facts=state.facts.model_copy(update={"video": video}), chunk_segments=state.chunk_segments)
+    return Plan(status=TaskState.PREPARING, anew=known)
+
+
+def _work(ledger: Ledger, state: PrepareResult, early: int, *, cut: bool) -> Plan:
+    """What is next of a task whose source is known, and maybe `cut` to its end."""
+    wanted = state.chunks if state.facts.video else 0
+    chunks = tuple(NewJob(CHUNK, index) for index in ledger.chunks.missing(wanted))
+    if not cut:
+        return Plan(status=TaskState.ENCODING if wanted else TaskState.PREPARING, new_jobs=chunks)
     tracks = [NewJob("audio", index) for index in range(len(state.facts.audio))]
     tracks += [NewJob("text", index) for index in range(len(state.facts.text))]
-    if early and not jobs.all_done([*chunks, *tracks]):
-        announcement = _announcement(jobs, chunks, tracks, early)
-        return Plan(status=TaskState.ENCODING, new_jobs=(*jobs.missing([*chunks, *tracks]), *announcement))
-    return _finish(jobs, state, [*chunks, *tracks])
+    if not wanted and not tracks:
+        return Plan(ending=Ending(TaskState.FAILED, "the source has neither a video frame nor a sound"))
+    if ledger.chunks.done >= wanted and _all_done(ledger, tracks):
+        return _finish(ledger, state)
+    announcement = _announcement(ledger, tracks, early, wanted)
+    return Plan(status=TaskState.ENCODING, new_jobs=(*chunks, *_missing(ledger, tracks), *announcement))
 
 
-def _announcement(jobs: _Jobs, chunks: list[NewJob], tracks: list[NewJob], early: int) -> tuple[NewJob, ...]:
-    """One at a time, each for more chunks than the one before: its position is their number."""
-    ready = next((n for n, chunk in enumerate(chunks) if not jobs.all_done([chunk])), len(chunks))
-    announced = jobs.of("announce")
+def _missing(ledger: Ledger, wanted: Iterable[NewJob]) -> tuple[NewJob, ...]:
+    return tuple(job for job in wanted if ledger.get(job.kind, job.position) is None)
+
+
+def _all_done(ledger: Ledger, wanted: Iterable[NewJob]) -> bool:
+    rows = (ledger.get(job.kind, job.position) for job in wanted)
+    return all(row is not None and row.state == JobState.DONE for row in rows)
+
+
+def _announcement(ledger: Ledger, tracks: list[NewJob], early: int, chunks: int) -> tuple[NewJob, ...]:
+    """One at a time, each for more chunks than the one before: its position is their number, at most `chunks`.
+
+    In a long film for so many more that all announcements together cost no more than a few of the whole, and towards
+    its end for half of what was left: publishing has little to do that was not done ahead.
+    """
+    ready, announced = ledger.chunks.ready, ledger.of("announce")
     before = max((row.position for row in announced), default=0)
-    if ready < early or ready <= before or _open(announced) or not jobs.all_done(tracks):
+    step = min(before // GROWTH, (chunks - before) // 2)
+    grown = ready >= max(early, before + max(1, step))
+    if not early or not grown or _open(announced) or not _all_done(ledger, tracks):
         return ()
     return (NewJob("announce", ready),)
 
 
-def _finish(jobs: _Jobs, state: PrepareResult, wanted: list[NewJob]) -> Plan:
-    """What is next once the source is cut and all work is known."""
-    if not wanted:
-        return Plan(ending=Ending(TaskState.FAILED, "the source has neither a video frame nor a sound"))
-    if not jobs.all_done(wanted):
-        return Plan(status=TaskState.ENCODING, new_jobs=jobs.missing(wanted))
-    if _open(jobs.of("announce")):
+def _finish(ledger: Ledger, state: PrepareResult) -> Plan:
+    """What is next once all pieces are in."""
+    if _open(ledger.of("announce")):
         return Plan(status=TaskState.ENCODING)  # afterwards it would put an older playlist in place of a newer one
-    publish = jobs.get("publish")
+    publish = ledger.get("publish")
     if publish is None or publish.state != JobState.DONE or publish.result is None:
-        return Plan(status=TaskState.PUBLISHING, new_jobs=jobs.missing([NewJob("publish", 0)]))
+        return Plan(status=TaskState.PUBLISHING, new_jobs=_missing(ledger, [NewJob("publish", 0)]))
     published = PublishResult.model_validate_json(publish.result)
-    return Plan(ending=Ending(TaskState.DONE, "; ".join(state.warnings) or None, published))
+    lacks = warnings_of(state, ledger.of("audio"))
+    return Plan(ending=Ending(TaskState.DONE, "; ".join(lacks) or None, published))
 
 
-def _after_end(task: TaskRow, jobs: _Jobs, now: int) -> Plan:
-    """Stops what still runs, then cleans: the temporary objects of a done task, everything of a failed one."""
-    position = PURGE_TEMPORARY if task.status == TaskState.DONE else PURGE_ALL
-    purge = jobs.get("purge", position)
-    if purge is not None and purge.state == JobState.DONE and not _open(jobs.work()):
-        return Plan(prune=bool(jobs.work()))
-    return _wind_down(jobs, position, now)
+def warnings_of(state: PrepareResult, rows: Iterable[JobRow]) -> tuple[str, ...]:
+    """What the source lacks: as it was cut, and as its sounds were decoded."""
+    sounds = (AudioResult.model_validate_json(row.result) for row in rows if row.kind == "audio" and row.result)
+    return (*state.warnings, *(warning for sound in sounds for warning in sound.warnings))
 
 
-def plan_deleted(rows: Iterable[JobRow], now: int) -> Plan:
+def _after_end(task: TaskRow, ledger: Ledger, keep_failed: int) -> Plan:
+    """Stops what still runs, then cleans: the temporary objects of a done task, in time everything of a failed one."""
+    failed = task.status == TaskState.FAILED
+    position = PURGE_ALL if failed else PURGE_TEMPORARY
+    purge = ledger.get("purge", position)
+    if purge is not None and purge.state == JobState.DONE and not _unfinished(ledger):
+        return Plan(prune=ledger.work)
+    return _wind_down(ledger, NewJob("purge", position, keep_failed if failed else 0))
+
+
+def plan_deleted(ledger: Ledger, now: int) -> Plan:
     """What is left to do for a task whose row is gone: stop, clean, forget."""
-    jobs = _Jobs({(row.kind, row.position): row for row in rows})
-    purge = jobs.get("purge", PURGE_ALL)
-    if purge is not None and purge.state == JobState.DONE and not _open(jobs.work()):
+    purge = ledger.get("purge", PURGE_ALL)
+    if purge is not None and purge.state == JobState.DONE and not _unfinished(ledger):
         return Plan(forget=True)
-    return _wind_down(jobs, PURGE_ALL, now)
+    if purge is not None and purge.state == JobState.WAITING and purge.not_before > now and not purge.failures:
+        return Plan(hasten=True)
+    return _wind_down(ledger, NewJob("purge", PURGE_ALL))
+
+
+def unclean(task: TaskRow | None, kind: str | None) -> int | None:
+    """The purge that has to run once more after a late report of a job's end: its node may have stored something since.
+
+    `task` None: its row is gone. `kind`: of the job, None when its row is gone too.
+    """
+    if kind == "purge" or (task is not None and task.status not in ENDED):
+        return None
+    return PURGE_TEMPORARY if task is not None and task.status == TaskState.DONE else PURGE_ALL
 
 
 def _open(rows: Iterable[JobRow]) -> list[JobRow]:
     return [row for row in rows if row.state in OPEN]
 
 
-def _wind_down(jobs: _Jobs, position: int, now: int) -> Plan:
+def _unfinished(ledger: Ledger) -> bool:
+    return bool(ledger.held or ledger.idle)
+
+
+def _wind_down(ledger: Ledger, purge: NewJob) -> Plan:
     """A purge begins only when nobody can store anything any more: jobs that nodes have, or may take, have ended.
 
     A queued job is one that a node may take, then it is stopped. One that nobody takes, as no node is there, does not
     hold up the purge for ever: whoever takes it later is called off at its first report.
     """
-    still = _open(jobs.work())
-    held = [row for row in still if row.state != JobState.WAITING and not _untaken(row, now)]
-    idle = tuple(cancelled(row, now) for row in still if row not in held)
-    if held or idle:
-        return Plan(transitions=idle, stop=bool(held))
-    return Plan(new_jobs=jobs.missing([NewJob("purge", position)]))
-
-
-def _untaken(row: JobRow, now: int) -> bool:
-    return row.state == JobState.QUEUED and now - row.changed_at > UNTAKEN_MS
+    if _unfinished(ledger):
+        return Plan(cancel=bool(ledger.idle), stop=bool(ledger.held))
+    return Plan(new_jobs=_missing(ledger, [purge]))

@@ -26,10 +26,19 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    UNUSABLE = "unusable"
+    """Of an encode job: nodes agree that its chunk does not decode. The source must be cut the other way."""
 
 
 OPEN = frozenset({JobState.WAITING, JobState.QUEUED, JobState.RUNNING})
 """States in which a job can still be changed by a report."""
+HELD = frozenset({JobState.QUEUED, JobState.RUNNING})
+"""States in which a node has a job or may take it."""
+
+
+def states(several: frozenset[JobState] | frozenset[TaskState]) -> str:
+    """As a SQL list: constants of ours, never a client's text."""
+    return ", ".join(f"'{state}'" for state in sorted(several))
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class TaskRow:
     options: str | None = None
     status: str = TaskState.NEW
     progress: float = 0.0
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,28 @@ class JobRow:
     seconds: float = 0.0
     message: str | None = None
     result: str | None = None
+    deadline: int = 0
+    """Among equals the earliest goes first, ms."""
+    frames: int = 0
+    """Of a chunk, as far as it is known when the job is added."""
+    instance: str | None = None
+    """Which run of the node's daemon."""
+    moved_at: int = 0
+    """When it was begun, or `done` changed last, ms."""
+    faults: str | None = None
+    """JSON: on which nodes it went wrong (watcher/health.py)."""
+    passes: int = 0
+    """How often a node gave it back unbegun."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the jobs of a task stand among all that wait."""
+
+    owner: str = ""
+    priority: int = 0
+    deadline: int = 0
+    """Among the jobs of one owner and priority the earliest goes first, ms."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +115,7 @@ class Transition:
         if row.id != self.job or row.state not in self.states or self.attempt not in (None, row.attempt):
             return None
         return replace(row, **self.values)
+
+    def then(self, later: Transition) -> Transition:
+        """Both in one, where `later` was asked of the row as this one leaves it."""
+        return replace(later, states=self.states, attempt=self.attempt, values={**self.values, **later.values})

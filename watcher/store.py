@@ -1,35 +1,44 @@
-"""All SQL of the watcher, which MariaDB and SQLite both understand. Every transition is one guarded UPDATE."""
+"""All SQL about jobs, which MariaDB and SQLite both understand. Every transition is one guarded UPDATE."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
-from raven.messages import Alive
+from raven import names
+from raven.errors import Unavailable
 from raven.model import EncodeResult
 from raven.ports import Database, Row
+from watcher.ledger import CHUNK, CONFORM, ENDED_BADLY, SECOND, UNTAKEN_MS, Chunks, Ledger
 from watcher.plan import NewJob
-from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
+from watcher.rows import HELD, OPEN, JobRow, JobState, Place, Transition, states
+from watcher.transitions import BACK_OFF_MS
+from watcher.updates import updates
 
-_TASK_COLUMNS = ", ".join(f.name for f in fields(TaskRow))
 _JOB_COLUMNS = ", ".join(f.name for f in fields(JobRow) if f.name != "result")
 # results of chunks are large and wanted only when the manifests are ordered
-_LIGHT = f"{_JOB_COLUMNS}, CASE WHEN kind IN ('prepare', 'announce', 'publish') THEN result END AS result"
-_FIRST = (
-    "CASE kind WHEN 'purge' THEN 0 WHEN 'publish' THEN 1 WHEN 'announce' THEN 1 WHEN 'text' THEN 2 WHEN 'audio' THEN 3"
-    " ELSE 4 END"
+LIGHT = (
+    f"{_JOB_COLUMNS}, CASE WHEN kind IN ('prepare', 'announce', 'publish') OR state <> 'done' THEN result END AS result"
 )
-"""Light jobs never wait behind encodes."""
+_MANY = f"'{CHUNK}', '{SECOND}', 'announce'"
+"""Kinds of which a task may have thousands of jobs."""
 
 
-def _states(states: Iterable[str]) -> str:
-    """States as a SQL list: constants of ours, never a client's text."""
-    return ", ".join(f"'{state}'" for state in sorted(states))
+@dataclass(frozen=True)
+class Event:
+    """A line of history."""
+
+    task: int
+    job: int | None
+    at: int
+    event: str
+    node: str | None
+    message: str | None
 
 
 class Store:
-    """The watcher's view of the database."""
+    """The watcher's view of the jobs and their history."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,153 +46,191 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         return self._database.transaction()
 
-    # tasks
-
-    def task(self, task: int) -> TaskRow | None:
-        rows = self._database.query(f"SELECT {_TASK_COLUMNS} FROM tasks WHERE id = ?", (task,))
-        return _task(rows[0]) if rows else None
-
-    def live_tasks(self) -> list[int]:
-        """Tasks that are not at an end; a status that no client may write counts as not at an end."""
-        return self._ids(f"SELECT id FROM tasks WHERE status NOT IN ({_states(ENDED)}) ORDER BY id")
-
-    def unplanned_tasks(self) -> list[int]:
-        """Tasks that have no job yet: the new ones."""
-        return self._ids(
-            f"SELECT id FROM tasks WHERE status NOT IN ({_states(ENDED)})"
-            " AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.task_id = tasks.id) ORDER BY id"
-        )
-
-    def unfinished_business(self) -> list[int]:
-        """Tasks whose row is gone but whose jobs are not, and ended ones with open jobs."""
-        return self._ids(
-            "SELECT DISTINCT jobs.task_id AS id FROM jobs LEFT JOIN tasks ON tasks.id = jobs.task_id"
-            f" WHERE tasks.id IS NULL OR (tasks.status IN ({_states(ENDED)}) AND jobs.state IN ({_states(OPEN)}))"
-        )
-
-    def set_status(self, task: int, status: TaskState) -> bool:
-        return bool(
-            self._database.execute(
-                "UPDATE tasks SET status = ?, started_at = COALESCE(started_at, CURRENT_TIMESTAMP)"
-                f" WHERE id = ? AND status <> ? AND status NOT IN ({_states(ENDED)})",
-                (status, task, status),
-            )
-        )
-
-    def set_facts(self, task: int, metadata: str) -> None:
-        self._database.execute(
-            "UPDATE tasks SET metadata = ? WHERE id = ? AND metadata IS NULL",
-            (metadata, task),
-        )
-
-    def set_url(self, task: int, url: str) -> None:
-        """Where a task can be played although it is not done."""
-        self._database.execute(
-            f"UPDATE tasks SET url = ? WHERE id = ? AND url IS NULL AND status NOT IN ({_states(ENDED)})", (url, task)
-        )
-
-    def set_progress(self, task: int, progress: float) -> None:
-        """Never backwards."""
-        self._database.execute(
-            f"UPDATE tasks SET progress = ? WHERE id = ? AND progress < ? AND status NOT IN ({_states(ENDED)})",
-            (progress, task, progress),
-        )
-
-    def finish(self, task: int, url: str, duration: float, metadata: str, message: str | None) -> bool:
-        return bool(
-            self._database.execute(
-                "UPDATE tasks SET status = 'done', progress = 1, url = ?, duration = ?, metadata = ?, message = ?,"
-                f" finished_at = CURRENT_TIMESTAMP WHERE id = ? AND status NOT IN ({_states(ENDED)})",
-                (url, duration, metadata, message, task),
-            )
-        )
-
-    def fail(self, task: int, message: str) -> bool:
-        return bool(
-            self._database.execute(
-                "UPDATE tasks SET status = 'failed', message = ?, url = NULL, finished_at = CURRENT_TIMESTAMP"
-                f" WHERE id = ? AND status NOT IN ({_states(ENDED)})",
-                (message[:4000], task),
-            )
-        )
-
-    # jobs
-
     def job(self, job: int) -> JobRow | None:
-        rows = self._database.query(f"SELECT {_LIGHT} FROM jobs WHERE id = ?", (job,))
-        return _job(rows[0]) if rows else None
+        return self.jobs([job]).get(job)
 
-    def jobs_of(self, task: int) -> list[JobRow]:
-        """All jobs of a task; results of the prepare and publish jobs only."""
-        return self._jobs(f"SELECT {_LIGHT} FROM jobs WHERE task_id = ? ORDER BY id", (task,))
+    def jobs(self, ids: Sequence[int]) -> dict[int, JobRow]:
+        """Those that exist, by id."""
+        if not ids:
+            return {}
+        marks = ", ".join("?" for _ in ids)
+        rows = self._jobs(f"SELECT {LIGHT} FROM jobs WHERE id IN ({marks})", tuple(ids))
+        return {row.id: row for row in rows}
+
+    def ledger(self, task: int, now: int) -> Ledger:
+        """All jobs of a task, as the plan wants them."""
+        counts = self._database.query(  # of thousands of chunks: from the index alone
+            "SELECT kind, state, COUNT(*) AS n, MIN(position) AS first, MAX(position) AS top"
+            " FROM jobs WHERE task_id = ? GROUP BY kind, state",
+            (task,),
+        )
+        held = self._database.query(  # of as many as there are slots
+            "SELECT kind, state, SUM(done) AS done, SUM(CASE WHEN changed_at < ? THEN 1 ELSE 0 END) AS old"
+            f" FROM jobs WHERE task_id = ? AND state IN ({states(HELD)}) GROUP BY kind, state",
+            (now - UNTAKEN_MS, task),
+        )
+        rows = {(row.kind, row.position): row for row in self._few(task, {row["kind"] for row in counts})}
+        ended_badly = any(row["state"] in ENDED_BADLY for row in counts)
+        return _ledger(counts, held, rows, self._fault(task) if ended_badly else None)
+
+    def _few(self, task: int, kinds: Collection[str]) -> list[JobRow]:
+        """Of the kinds that there are."""
+        single = f"SELECT {LIGHT} FROM jobs WHERE task_id = ? AND kind NOT IN ({_MANY})"
+        newest = f"SELECT {LIGHT} FROM jobs WHERE task_id = ? AND kind = 'announce' ORDER BY position DESC LIMIT 2"
+        return [*self._jobs(single, (task,)), *(self._jobs(newest, (task,)) if "announce" in kinds else [])]
+
+    def _fault(self, task: int) -> JobRow | None:
+        rows = self._jobs(
+            f"SELECT {LIGHT} FROM jobs WHERE task_id = ? AND kind NOT IN ('purge', '{SECOND}')"
+            f" AND state IN ({states(ENDED_BADLY)}) ORDER BY state <> '{JobState.UNUSABLE}', id LIMIT 1",
+            (task,),
+        )
+        return rows[0] if rows else None
+
+    def prepare(self, task: int) -> JobRow | None:
+        """The job that knows what the source is."""
+        rows = self._jobs(f"SELECT {LIGHT} FROM jobs WHERE task_id = ? AND kind = 'prepare'", (task,))
+        return rows[0] if rows else None
+
+    def chunks_open(self, task: int) -> bool:
+        """Whether a chunk of the task is still to be encoded."""
+        sql = f"SELECT id FROM jobs WHERE task_id = ? AND kind = '{CHUNK}' AND state IN ({states(OPEN)}) LIMIT 1"
+        return bool(self._database.query(sql, (task,)))
+
+    def runs(self, task: int, position: int) -> list[JobRow]:
+        """The first and the second run of a chunk, as far as there are."""
+        return self._jobs(
+            f"SELECT {LIGHT} FROM jobs WHERE task_id = ? AND kind IN ('{CHUNK}', '{SECOND}') AND position = ?",
+            (task, position),
+        )
+
+    def second_runs(self, tasks: Collection[int]) -> set[tuple[int, int]]:
+        """Task and position of the chunks that were begun a second time."""
+        if not tasks:
+            return set()
+        marks = ", ".join("?" for _ in tasks)
+        sql = f"SELECT task_id, position FROM jobs WHERE kind = '{SECOND}' AND task_id IN ({marks})"
+        return {(int(row["task_id"]), int(row["position"])) for row in self._database.query(sql, tuple(tasks))}
 
     def results_of(self, task: int) -> list[JobRow]:
         """All jobs of a task with their results."""
         return self._jobs(
-            f"SELECT {_JOB_COLUMNS}, result FROM jobs WHERE task_id = ? ORDER BY kind, position",
+            f"SELECT {_JOB_COLUMNS}, result FROM jobs WHERE task_id = ? AND kind <> '{SECOND}' ORDER BY kind, position",
             (task,),
         )
 
     def reference(self, task: int) -> EncodeResult | None:
         """The result of a chunk of the task that is done."""
         rows = self._database.query(
-            "SELECT result FROM jobs WHERE task_id = ? AND kind = 'encode' AND state = 'done' LIMIT 1", (task,)
+            f"SELECT result FROM jobs WHERE task_id = ? AND kind = '{CHUNK}' AND state = 'done' LIMIT 1", (task,)
         )
         return EncodeResult.model_validate_json(rows[0]["result"]) if rows else None
 
-    def waiting(self, kinds: tuple[str, ...], now: int, limit: int) -> list[JobRow]:
-        """Jobs to queue next: by the task's priority, light ones first, older tasks first."""
-        marks = ", ".join("?" for _ in kinds)
-        return self._jobs(
-            f"SELECT {_columns_of('jobs')} FROM jobs LEFT JOIN tasks ON tasks.id = jobs.task_id"
-            f" WHERE jobs.state = 'waiting' AND kind IN ({marks}) AND not_before <= ?"
-            f" ORDER BY COALESCE(priority, 0) DESC, {_FIRST}, task_id, position LIMIT {int(limit)}",
-            (*kinds, now),
-        )
-
-    def count(self, kinds: tuple[str, ...], state: JobState) -> int:
-        marks = ", ".join("?" for _ in kinds)
+    def pace(self, tasks: Collection[int]) -> dict[int, float]:
+        """Seconds that a frame took in the chunks of these tasks that are done."""
+        if not tasks:
+            return {}
+        marks = ", ".join("?" for _ in tasks)
         rows = self._database.query(
-            f"SELECT COUNT(*) AS n FROM jobs WHERE state = ? AND kind IN ({marks})",
-            (state, *kinds),
+            f"SELECT task_id, SUM(seconds) AS seconds, SUM(frames) AS frames FROM jobs WHERE kind = '{CHUNK}'"
+            f" AND state = 'done' AND task_id IN ({marks}) GROUP BY task_id",
+            tuple(tasks),
         )
-        return int(rows[0]["n"])
+        return {int(row["task_id"]): float(row["seconds"]) / int(row["frames"]) for row in rows if row["frames"]}
 
     def in_state(self, state: JobState, column: str, before: int) -> list[JobRow]:
         """Jobs in `state` whose time `column` lies before `before`."""
-        if column not in ("lease_until", "changed_at"):
+        if column not in ("lease_until", "changed_at", "moved_at"):
             raise ValueError(column)
-        return self._jobs(f"SELECT {_LIGHT} FROM jobs WHERE state = ? AND {column} < ?", (state, before))
+        return self._jobs(f"SELECT {LIGHT} FROM jobs WHERE state = ? AND {column} < ?", (state, before))
 
-    def add(self, task: int, job: NewJob, now: int) -> None:
-        """Adds a job unless it exists."""
+    def add(self, task: int, place: Place, new: Sequence[tuple[NewJob, int]], now: int) -> None:
+        """Adds jobs, each with its number of frames, but for those that exist."""
+        if not new:
+            return
+        kinds = sorted({job.kind for job, _ in new})
+        marks = ", ".join("?" for _ in kinds)
+        known = self._database.query(
+            f"SELECT kind, position FROM jobs WHERE task_id = ? AND kind IN ({marks}) AND position >= ?",
+            (task, *kinds, min(job.position for job, _ in new)),
+        )
+        there = {(row["kind"], row["position"]) for row in known}
+        rows = [
+            (
+                *(task, job.kind, job.position, names.lane_of(job.kind), place.owner, place.priority),
+                *(place.deadline + job.delay, now + job.delay if job.delay else 0, now, frames),
+            )
+            for job, frames in new
+            if (job.kind, job.position) not in there
+        ]
+        columns = "task_id, kind, position, lane, owner, priority, deadline, not_before, changed_at, frames"
+        self._insert("jobs", columns, rows)
+
+    def add_second(self, first: JobRow, now: int) -> None:
+        """A second run of a chunk, before all else of its share."""
+        columns = "task_id, kind, position, lane, owner, priority, deadline, changed_at, frames"
         self._database.execute(
-            "INSERT INTO jobs (task_id, kind, position, changed_at) SELECT ?, ?, ?, ? FROM (SELECT 1 AS one) AS source"
-            " WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE task_id = ? AND kind = ? AND position = ?)",
-            (task, job.kind, job.position, now, task, job.kind, job.position),
+            f"INSERT INTO jobs ({columns}) SELECT task_id, '{SECOND}', position, lane, owner, priority, 0, ?, frames"
+            f" FROM jobs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.task_id = ?"
+            f" AND other.kind = '{SECOND}' AND other.position = ?)",
+            (now, first.id, first.task_id, first.position),
         )
 
     def apply(self, transition: Transition) -> bool:
         """One guarded UPDATE; False when the guard forbade it: a late report, counted and dropped."""
-        columns = ", ".join(f"{name} = ?" for name in transition.values)
-        guard = "" if transition.attempt is None else " AND attempt = ?"
-        extra = () if transition.attempt is None else (transition.attempt,)
-        return bool(
-            self._database.execute(
-                f"UPDATE jobs SET {columns} WHERE id = ? AND state IN ({_states(transition.states)}){guard}",
-                (*transition.values.values(), transition.job, *extra),
-            )
+        (update,) = updates([transition])
+        return bool(self._database.execute(update.sql, update.parameters))
+
+    def apply_all(self, transitions: Iterable[Transition]) -> None:
+        """Each with its guard, of each job one at most.
+
+        Raises Unavailable when a row is not as it was read: nothing of the caller's transaction counts then.
+        """
+        for update in updates(transitions):
+            if self._database.execute(update.sql, update.parameters) != update.rows:
+                raise Unavailable("the rows of jobs have changed since they were read")
+
+    def cancel_idle(self, task: int, now: int) -> int:
+        """Cancels the jobs of a task, but purges, that nobody has, nor will take; their number."""
+        return self._database.execute(
+            "UPDATE jobs SET state = 'cancelled', changed_at = ? WHERE task_id = ? AND kind <> 'purge'"
+            " AND (state = 'waiting' OR (state = 'queued' AND changed_at < ?))",
+            (now, task, now - UNTAKEN_MS),
         )
 
-    def extend_leases(self, until: int) -> None:
-        """After the watcher or the broker was away nobody could report: every running job gets a new lease."""
-        self._database.execute("UPDATE jobs SET lease_until = ? WHERE state = 'running'", (until,))
+    def hasten_purge(self, task: int) -> None:
+        """A purge that was put off is due now."""
+        self._database.execute(
+            "UPDATE jobs SET not_before = 0, deadline = 0 WHERE task_id = ? AND kind = 'purge' AND state = 'waiting'",
+            (task,),
+        )
+
+    def purge_again(self, task: int, position: int, now: int) -> None:
+        """A purge that has begun, or is done, begins anew."""
+        self._database.execute(
+            "UPDATE jobs SET state = 'waiting', attempt = attempt + 1, not_before = 0, changed_at = ?"
+            " WHERE task_id = ? AND kind = 'purge' AND position = ? AND state IN ('queued', 'running', 'done')",
+            (now, task, position),
+        )
+
+    def begin_leases(self, now: int, until: int) -> None:
+        """After a gap in which nobody was heard every running job gets a new lease.
+
+        An earlier watcher's clock may have been ahead: what it put off, but for purges, is due after a back-off.
+        """
+        self._database.execute("UPDATE jobs SET lease_until = ?, moved_at = ? WHERE state = 'running'", (until, now))
+        opened = f"state IN ({states(OPEN)})"
+        self._database.execute(f"UPDATE jobs SET changed_at = ? WHERE {opened} AND changed_at > ?", (now, now))
+        self._database.execute(
+            "UPDATE jobs SET not_before = ? WHERE state = 'waiting' AND kind <> 'purge' AND not_before > ?",
+            (now, now + BACK_OFF_MS[-1]),
+        )
 
     def release_all(self, now: int) -> None:
         """Queued and running jobs are nobody's: for a farm that was one process and has ended."""
         self._database.execute(
             "UPDATE jobs SET state = 'waiting', attempt = attempt + 1, not_before = 0, changed_at = ?"
-            " WHERE state IN ('queued', 'running')",
+            f" WHERE state IN ({states(HELD)})",
             (now,),
         )
 
@@ -195,45 +242,59 @@ class Store:
         """Removes the work of an ended task; its purge job stays, so that a later deletion of the row is noticed."""
         self._database.execute("DELETE FROM jobs WHERE task_id = ? AND kind <> 'purge'", (task,))
 
-    # beside
+    def begin_anew(self, task: int, known: str, now: int) -> None:
+        """Puts a job that conforms the source, of which this much is known, in place of all that was done.
 
-    def seen(self, alive: Alive, now: int) -> None:
-        """Notes a node's sign of life."""
-        values = (alive.slots, alive.build, now, alive.node, alive.role)
-        if not self._database.execute("UPDATE nodes SET slots=?, build=?, seen_at=? WHERE name=? AND role=?", values):
-            self._database.execute(
-                "INSERT INTO nodes (slots, build, seen_at, name, role) VALUES (?, ?, ?, ?, ?)", values
-            )
-
-    def slots(self, role: str, since: int) -> int:
-        """Slots of the nodes seen since then."""
-        rows = self._database.query(
-            "SELECT COALESCE(SUM(slots), 0) AS n FROM nodes WHERE role = ? AND seen_at >= ?", (role, since)
-        )
-        return int(rows[0]["n"])
-
-    def record(self, row: JobRow, event: str, node: str | None, message: str | None, now: int) -> None:
-        """A line of history, for people."""
+        What has been announced stays. The new job comes before the others go: its number is above theirs, so none of
+        those is ever given again, and late reports find no job.
+        """
         self._database.execute(
-            "INSERT INTO history (task_id, job_id, at, event, node, message) VALUES (?, ?, ?, ?, ?, ?)",
-            (row.task_id, row.id, now, f"{row.kind} {event}"[:32], node, message),
+            "INSERT INTO jobs (task_id, kind, position, lane, owner, priority, deadline, changed_at, result)"
+            " SELECT task_id, kind, ?, lane, owner, priority, deadline, ?, ? FROM jobs"
+            " WHERE task_id = ? AND kind = 'prepare'",
+            (CONFORM, now, known, task),
+        )
+        self._database.execute(
+            "DELETE FROM jobs WHERE task_id = ? AND NOT (kind = 'prepare' AND position = ?)"
+            " AND NOT (kind = 'announce' AND state = 'done')",
+            (task, CONFORM),
         )
 
-    def _ids(self, sql: str) -> list[int]:
-        return [int(row["id"]) for row in self._database.query(sql)]
+    # history
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Lines of history, for people."""
+        rows = [(e.task, e.job, e.at, e.event[:32], e.node, e.message) for e in events]
+        self._insert("history", "task_id, job_id, at, event, node, message", rows)
+
+    def _insert(self, table: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Many rows in few statements; each is far shorter than what a server takes."""
+        for start in range(0, len(rows), 100):
+            some = rows[start : start + 100]
+            marks = ", ".join("(" + ", ".join("?" for _ in row) + ")" for row in some)
+            values = tuple(value for row in some for value in row)
+            self._database.execute(f"INSERT INTO {table} ({columns}) VALUES {marks}", values)
 
     def _jobs(self, sql: str, parameters: tuple[object, ...]) -> list[JobRow]:
-        return [_job(row) for row in self._database.query(sql, parameters)]
+        return [JobRow(**row) for row in self._database.query(sql, parameters)]
 
 
-def _columns_of(table: str) -> str:
-    names = [f"{table}.{f.name}" for f in fields(JobRow) if f.name != "result"]
-    return ", ".join([*names, "NULL AS result"])
-
-
-def _task(row: Row) -> TaskRow:
-    return TaskRow(**{**row, "progress": float(row["progress"])})
-
-
-def _job(row: Row) -> JobRow:
-    return JobRow(**row)
+def _ledger(
+    counts: Sequence[Row], held: Sequence[Row], rows: dict[tuple[str, int], JobRow], fault: JobRow | None
+) -> Ledger:
+    """From a count of each kind and state, and what was asked of those that nodes have or may take."""
+    chunks = [row for row in counts if row["kind"] == CHUNK]
+    opened = [row for row in counts if row["kind"] != "purge" and row["state"] in OPEN]
+    idle = sum(int(row["n"]) for row in opened if row["state"] == JobState.WAITING)
+    idle += sum(int(row["old"]) for row in held if row["kind"] != "purge" and row["state"] == JobState.QUEUED)
+    known = sum(int(row["n"]) for row in chunks)
+    done = sum(int(row["n"]) for row in chunks if row["state"] == JobState.DONE)
+    counted = Chunks(
+        known=known,
+        top=max((int(row["top"]) for row in chunks), default=-1),
+        ready=min((int(row["first"]) for row in chunks if row["state"] != JobState.DONE), default=known),
+        done=done,
+        frames=sum(int(row["done"]) for row in held if row["kind"] == CHUNK),
+        failed=known - done - sum(int(row["n"]) for row in chunks if row["state"] in OPEN),
+    )
+    return Ledger(counted, rows, sum(int(row["n"]) for row in opened) - idle, idle, fault)

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
 from raven import messages, names
+from raven.alive import HoldNode
 from raven.config import Settings
-from raven.errors import OptionInvalid, Unavailable
-from raven.messages import Alive, BadMessage, CancelJob, CancelTask, JobReport, Progress, Started
-from raven.model import PrepareResult, PublishResult, SourceFacts
+from raven.errors import OptionInvalid, RowLocked, Unavailable
+from raven.messages import CancelJob, CancelTask, ConfirmJob
 from raven.ports import Broker, Database, Delivery
 from raven.profile import Profile
-from watcher.dispatch import UNREADABLE, Dispatcher, give_up
-from watcher.orders import audio_samples, early_chunks, task_profile
-from watcher.plan import Ending, Plan, plan, plan_deleted, prepared
-from watcher.rows import ENDED, JobRow, JobState, TaskRow, TaskState, Transition
+from raven.schema import check
+from watcher.dispatch import LOST_SECONDS, UNREADABLE, Dispatcher
+from watcher.ledger import CHUNK, SECOND
+from watcher.nodes import Nodes
+from watcher.orders import early_chunks, settled_profile, task_profile
+from watcher.plan import Ending, NewJob, Plan, plan, plan_deleted, prepared
+from watcher.reports import Reports, Touched
+from watcher.rows import ENDED, JobState, TaskRow
+from watcher.schedule import Run, stragglers
+from watcher.show import Shown, chunk_frames, place, shown
 from watcher.store import Store
-from watcher.transitions import Limits, on_lapse, on_report
+from watcher.tasks import Tasks
+from watcher.transitions import AWAY_MS, Limits, stalls
+from watcher.waiting import Waiting
 
-REPORT_BATCH = 200  # reports in one transaction
+REPORT_BATCH = 500  # reports in one transaction
+GATHER_SECONDS = 0.05  # between batches of reports where many come: together they cost less; a single one does not wait
 CARE_SECONDS = 5.0  # between looks at leases, lost messages and tasks that nothing has touched
+CARE_TASKS = 100  # tasks in one such look; a farm with more of them has as many nodes that report
+LOCKED_SECONDS = 10.0  # until a task is looked at again whose row somebody else had locked
 MAX_STEPS = 5  # plans of one task in a row; two are needed at most, more would be a circle
+HOUR_MS = 3_600_000
+NODE_KEPT_MS = 24 * HOUR_MS  # a run of a daemon that was silent for so long is not shown any more
 
 log = structlog.get_logger()
 
 
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+def steady_clock() -> Callable[[], int]:
+    """Milliseconds since 1970 that never jump: the system's time of this call, and what has passed since then.
+
+    Somebody may set the system's clock by an hour; leases and back-offs must not see it.
+    """
+    origin = time.time_ns() - time.monotonic_ns()
+    return lambda: (origin + time.monotonic_ns()) // 1_000_000
 
 
 class Watcher:
-    """One turn after the other; `clock` gives milliseconds since 1970."""
+    """One turn after the other; `clock` gives milliseconds since 1970, and does not jump."""
 
     def __init__(
         self,
@@ -42,223 +59,240 @@ class Watcher:
         database: Database,
         broker: Broker,
         profiles: Mapping[str, Profile],
-        clock: Callable[[], int] = _wall_ms,
+        clock: Callable[[], int] | None = None,
     ) -> None:
-        self._settings, self._broker, self._profiles, self._clock = settings, broker, profiles, clock
-        self._store = Store(database)
-        self._limits = Limits(round(settings.lease_seconds * 1000), settings.attempts)
-        self._dispatcher = Dispatcher(self._store, broker, profiles)
+        self._settings, self._database, self._broker = settings, database, broker
+        self._profiles, self._clock = profiles, clock or steady_clock()
+        self._tasks, self._store, self._nodes = Tasks(database, self._clock), Store(database), Nodes(database)
+        self._limits = Limits(
+            round(settings.lease_seconds * 1000),
+            settings.attempts,
+            round(settings.away_hours * HOUR_MS / AWAY_MS),
+            round(settings.stall_seconds * 1000),
+        )
+        self._taking = Reports(self._tasks, self._store, self._nodes, self._limits)
+        tables = (self._tasks, self._store, Waiting(database), self._nodes)
+        self._dispatcher = Dispatcher(tables, broker, profiles, settings.owner_weights)
         self._reports = broker.consumer(names.REPORTS, prefetch=REPORT_BATCH)
-        self._looked = self._cared = float("-inf")
-        self._greeted = False
+        self._looked = self._cared = self._said = self._gathered = float("-inf")
+        self._hears_since: int | None = None  # all that nodes say is heard at once
+        self._heard = 0
+        self._connected: float | None = None
+        self._due: dict[int, float] = {}  # tasks to plan, and when
         self._stopping: set[int] = set()
-        self._strays: list[CancelJob] = []
+        self._controls: list[CancelJob | ConfirmJob | HoldNode] = []
         self._held: list[Delivery] = []  # taken, but not in the database yet
+        self._cared_until = self._searched_until = 0  # numbers of tasks: where the next slices begin
 
     def turn(self) -> None:
-        """Takes what is reported, looks at the rows when it is time, hands out jobs. Raises Unavailable."""
-        touched = self._take_reports()
+        """Takes what is reported, looks at the rows when it is time, hands out jobs. Raises Unavailable; Standby, or
+        SchemaDiffers after a migration, before it takes anything from the broker that is another watcher's."""
+        check(self._database)
+        self._mind_gaps(self._take_reports())
         now = time.monotonic()
         if now - self._cared >= CARE_SECONDS:
-            touched |= self._care()
+            self._care()
             self._cared = now
         if now - self._looked >= self._settings.poll_seconds:
-            touched |= {*self._store.unplanned_tasks(), *self._store.unfinished_business()}
+            self._look()
             self._looked = now
-        for task in sorted(touched):
+        now = time.monotonic()
+        for task in sorted(task for task, due in self._due.items() if due <= now):
+            del self._due[task]
             self._advance(task)
         self._stop_running()
-        self._dispatcher.fill(self._clock())
+        self._touch(self._dispatcher.fill(self._clock()))
+
+    def stand_by(self) -> None:
+        """Another watcher is at work: what this one has taken and not written goes back to the broker."""
+        self._reports.close()
+        self._reports = self._broker.consumer(names.REPORTS, prefetch=REPORT_BATCH)
+        self._held, self._controls, self._hears_since = [], [], None
+        self._due.clear()
+        self._stopping.clear()
+
+    def _touch(self, tasks: Iterable[int], later: float = 0.0) -> None:
+        """Notes that tasks are to be planned, `later` s from now, or as soon as was noted before."""
+        due = time.monotonic() + later
+        for task in tasks:
+            self._due[task] = min(due, self._due.get(task, due))
 
     # reports
 
-    def _take_reports(self) -> set[int]:
-        """Applies a batch of reports in one transaction; the tasks that they touch."""
-        delivery = self._reports.take(0 if self._held else self._settings.poll_seconds)
+    def _patience(self) -> float:
+        """Seconds that this turn may wait for a report: up to the next task that is to be planned."""
+        if self._held:
+            return 0
+        next_due = min(self._due.values(), default=float("inf")) - time.monotonic()
+        return max(0, min(next_due, self._settings.poll_seconds))
+
+    def _take_reports(self) -> int:
+        """Applies a batch of reports in one transaction. They are acknowledged once they are in the database."""
+        delivery = self._reports.take(self._patience())
         while delivery is not None:
             self._held.append(delivery)
-            delivery = self._reports.take(0) if len(self._held) < REPORT_BATCH else None
+            left = self._gathered + GATHER_SECONDS - time.monotonic()
+            delivery = self._reports.take(max(0, left)) if len(self._held) < REPORT_BATCH else None
+        self._gathered = time.monotonic()
         if not self._held:
-            return set()
-        touched: set[int] = set()
-        unreadable: list[Delivery] = []
+            return 0
         with self._store.transaction():
-            for delivery in self._held:
-                try:
-                    touched |= self._take_report(delivery)
-                except BadMessage as error:
-                    log.warning("message dead-lettered", queue=names.REPORTS, fault=str(error))
-                    unreadable.append(delivery)
+            touched = self._taking.take(self._held, self._clock())
         batch, self._held = self._held, []
         for delivery in batch:
-            delivery.reject() if delivery in unreadable else delivery.ack()
-        return touched
+            delivery.reject() if delivery in touched.unreadable else delivery.ack()
+        self._note(touched)
+        return len(batch)
 
-    def _take_report(self, delivery: Delivery) -> set[int]:
-        report = messages.read_report(delivery.body)
-        if isinstance(report, Alive):
-            self._store.seen(report, self._clock())
-            return set()
-        row = self._store.job(report.job)
-        if row is None or row.task_id != report.task:
-            log.info("late report", task=report.task, job=report.job, report=report.type)
-            self._call_off(report)
-            return set()
-        reference = self._store.reference(row.task_id) if row.kind == "encode" and report.type == "done" else None
-        if not self._apply(row, on_report(row, report, reference, self._clock(), self._limits), report):
-            self._call_off(report)
-        return {row.task_id}
+    def _mind_gaps(self, taken: int) -> None:
+        """Notes since when all is heard that nodes say: after a gap silence is no sign, and all leases begin anew.
 
-    def _call_off(self, report: JobReport) -> None:
-        """Notes a node that works on a job that is not its own any more: it was cut off when the cancel was said."""
-        if isinstance(report, Started | Progress):
-            self._strays.append(CancelJob(job=report.job, below=report.attempt + 1))
+        The broker was away, or the database, or the watcher itself; or more has been said than it could read yet.
+        """
+        now, connected = self._clock(), self._broker.connected_since()
+        if connected is None or connected != self._connected or now - self._heard > self._limits.lease_ms / 2:
+            self._hears_since = None
+        self._connected, self._heard = connected, now
+        if connected is not None and self._hears_since is None:
+            self._store.begin_leases(now, now + self._limits.lease_ms)
+            self._hears_since = now
+        elif self._hears_since is not None and taken == REPORT_BATCH:
+            self._hears_since = now
 
-    def _apply(self, row: JobRow, transition: Transition, report: JobReport | None = None) -> bool:
-        """Applies a transition and writes its line of history; a late one is noted and dropped."""
-        about = {"task": row.task_id, "job": row.id, "kind": row.kind, "chunk": row.position}
-        if not self._store.apply(transition):
-            log.info("late report", **about, report=transition.event, attempt=transition.attempt)
-            return False
-        if transition.event != "progress":
-            message = transition.values.get("message")
-            node = report.node if report else row.node
-            self._store.record(row, transition.event, node, message, self._clock())
-            log.debug("job changed", **about, event_name=transition.event, node=node, fault=message)
-        return True
+    def _note(self, touched: Touched) -> None:
+        self._controls += touched.controls
+        self._touch(touched.now)
+        self._touch(touched.soon, 2 * self._settings.poll_seconds)
 
     # planning
+
+    def _look(self) -> None:
+        """Rows that clients have written or deleted."""
+        gone, self._searched_until = self._tasks.deleted(self._searched_until)
+        self._touch({*self._tasks.new_tasks(), *self._tasks.abandoned(), *gone})
 
     def _advance(self, task: int) -> None:
         """Plans a task. One whose rows cannot be read ends alone, and no other waits for it."""
         try:
-            self._plan_out(task)
+            with self._store.transaction():
+                for _ in range(MAX_STEPS):
+                    if not self._step(task):
+                        return
+            log.error("a plan goes in circles", task=task)
         except UNREADABLE as error:
-            give_up(self._store, task, error)
-
-    def _plan_out(self, task: int) -> None:
-        """Plans until nothing more is to do now, in one transaction."""
-        with self._store.transaction():
-            for _ in range(MAX_STEPS):
-                if not self._step(task):
-                    return
-        log.error("a plan goes in circles", task=task)
+            self._dispatcher.give_up(task, error)
+        except RowLocked as error:  # by its client, who alone is to wait for it
+            log.warning("a task's row is locked by another program", task=task, fault=str(error))
+            self._touch([task], LOCKED_SECONDS)
 
     def _step(self, task: int) -> bool:
         """One plan of a task; whether another can follow."""
-        row, rows, now = self._store.task(task), self._store.jobs_of(task), self._clock()
+        now = self._clock()
+        row, ledger = self._tasks.task(task), self._store.ledger(task, now)
         self._stopping.discard(task)
         if row is None:
-            return self._carry_out(task, plan_deleted(rows, now), None, rows)
-        if row.status not in ENDED:
-            try:
-                profile = task_profile(row, self._profiles)
-            except OptionInvalid as error:
-                return self._end(row, Ending(TaskState.FAILED, str(error)), None)
-            self._show(row, rows, profile)
-            early = early_chunks(row, profile, self._settings.early_playback)
-            return self._carry_out(task, plan(row, rows, now, early), row, rows)
-        return self._carry_out(task, plan(row, rows, now), row, rows)
+            return self._carry_out(TaskRow(task, ""), plan_deleted(ledger, now), None)
+        keep = round(self._settings.keep_failed_hours * HOUR_MS)
+        if row.status in ENDED:
+            return self._carry_out(row, plan(row, ledger, keep_failed=keep), None)
+        try:
+            profile = task_profile(row, self._profiles)
+        except OptionInvalid as error:
+            return self._tasks.fail(row.id, str(error))
+        state = prepared(ledger.prepare)
+        seen = shown(ledger, state, settled_profile(profile, state)) if state is not None else None
+        self._show(row, seen)
+        early = early_chunks(row, seen.profile if seen else profile, self._settings.early_playback)
+        return self._carry_out(row, plan(row, ledger, early), seen)
 
-    def _carry_out(self, task: int, step: Plan, row: TaskRow | None, rows: list[JobRow]) -> bool:
-        by_id = {job.id: job for job in rows}
-        for new in step.new_jobs:
-            self._store.add(task, new, self._clock())
-        for transition in step.transitions:
-            self._apply(by_id[transition.job], transition)
-        if step.stop:
-            self._stopping.add(task)
-        if step.prune:
-            self._store.prune(task)
-        if step.forget:
-            self._store.forget(task)
-            log.info("task forgotten", task=task)
-        if row is None:
-            return bool(step.transitions)
-        if step.status is not None and self._store.set_status(task, step.status):
-            log.info("task advances", task=task, status=step.status)
-        if step.ending is not None:
-            state = next((prepared(job) for job in rows if job.kind == "prepare"), None)
-            return self._end(row, step.ending, state)
-        return bool(step.transitions)
-
-    def _end(self, row: TaskRow, ending: Ending, state: PrepareResult | None) -> bool:
-        if ending.published is None or state is None:
-            log.warning("task failed", task=row.id, fault=ending.message)
-            return self._store.fail(row.id, ending.message or "failed")
-        profile = task_profile(row, self._profiles)
-        video = state.facts.video
-        rate = profile.sample_rate
-        duration = float(state.frames / video.rate) if video else audio_samples(state, profile) / rate
-        log.info("task done", task=row.id, url=ending.published.url, bytes=ending.published.bytes)
-        metadata = _metadata(state.facts, ending.published.downloads)
-        return self._store.finish(row.id, ending.published.url, duration, metadata, ending.message)
-
-    def _show(self, row: TaskRow, rows: list[JobRow], profile: Profile) -> None:
+    def _show(self, row: TaskRow, seen: Shown | None) -> None:
         """Progress and facts for the client."""
-        state = next((prepared(job) for job in rows if job.kind == "prepare"), None)
-        if state is None:
+        if seen is None:
             return
-        self._store.set_facts(row.id, _metadata(state.facts))
-        self._store.set_progress(row.id, progress(state, rows, profile))
-        announced = next((job.result for job in rows if job.kind == "announce" and job.result), None)
-        if announced is not None:
-            self._store.set_url(row.id, PublishResult.model_validate_json(announced).url)
+        self._tasks.set_facts(row.id, seen.metadata)
+        self._tasks.set_progress(row.id, seen.progress)
+        if seen.url is not None:
+            self._tasks.set_url(row.id, seen.url)
+
+    def _carry_out(self, row: TaskRow, step: Plan, seen: Shown | None) -> bool:
+        self._add(row, step.new_jobs, seen)
+        if step.cancel:
+            self._store.cancel_idle(row.id, self._clock())
+        if step.anew is not None:
+            self._store.begin_anew(row.id, step.anew.model_dump_json(), self._clock())
+            log.warning("chunks cannot be used, the source is conformed", task=row.id)
+        if step.hasten:
+            self._store.hasten_purge(row.id)
+        if step.stop:
+            self._stopping.add(row.id)
+        if step.prune:
+            self._store.prune(row.id)
+        if step.forget:
+            self._store.forget(row.id)
+            log.info("task forgotten", task=row.id)
+        if step.status is not None and self._tasks.set_status(row.id, step.status):
+            log.info("task advances", task=row.id, status=step.status)
+        if step.ending is not None:
+            return self._end(row, step.ending, seen)
+        return step.cancel
+
+    def _add(self, row: TaskRow, new: tuple[NewJob, ...], seen: Shown | None) -> None:
+        now = self._clock()
+        frames = [chunk_frames(job.position, seen) if seen and job.kind == CHUNK else 0 for job in new]
+        self._store.add(row.id, place(row, seen, now), list(zip(new, frames, strict=True)), now)
+
+    def _end(self, row: TaskRow, ending: Ending, seen: Shown | None) -> bool:
+        if ending.published is None or seen is None:
+            log.warning("task failed", task=row.id, fault=ending.message)
+            return self._tasks.fail(row.id, ending.message or "failed")
+        log.info("task done", task=row.id, url=ending.published.url, bytes=ending.published.bytes)
+        metadata = seen.metadata_with(ending.published.downloads)
+        url = ending.published.url
+        return self._tasks.finish(row.id, url, seen.seconds, metadata, ending.message, seen.thumbnails(url))
 
     # care
 
-    def _care(self) -> set[int]:
-        """What no event brings: lapsed leases, lost messages, a watcher or broker that was away."""
+    def _care(self) -> None:
+        """What no event brings: lapsed leases, lost messages, stragglers, a watcher or broker that was away."""
         now = self._clock()
-        since = self._broker.connected_since()
-        away = since is None or time.monotonic() - since < self._settings.lease_seconds
-        if away and (not self._greeted or since is None):
-            self._store.extend_leases(now + self._limits.lease_ms)  # nobody could report meanwhile
-        touched = set(self._store.live_tasks())
-        self._greeted = since is not None
-        if not away:
-            touched |= self._lapse(now)
-        if since is not None:
+        heard = 0 if self._hears_since is None else now - self._hears_since
+        tasks = self._tasks.live_tasks(self._cared_until, CARE_TASKS)
+        self._cared_until = tasks[-1] if len(tasks) == CARE_TASKS else 0
+        for number, task in enumerate(tasks):
+            self._touch([task], CARE_SECONDS * number / CARE_TASKS)  # in one turn they would hold up all else
+        self._touch(self._tasks.unpruned())
+        if heard >= self._limits.lease_ms:
+            with self._store.transaction():
+                lapsed = self._store.in_state(JobState.RUNNING, "lease_until", now)
+                slow = self._store.in_state(JobState.RUNNING, "moved_at", now - self._limits.stall_ms)
+                stuck = [row for row in slow if row.lease_until >= now and stalls(row, now, self._limits)]
+                self._note(self._taking.take_away([*lapsed, *stuck], now))
+        self._nodes.forget(now - NODE_KEPT_MS)
+        if heard >= LOST_SECONDS * 1000:
             self._dispatcher.recover_lost(now)
-        return touched
+        if self._connected is not None:
+            self._run_stragglers_again(now)
 
-    def _lapse(self, now: int) -> set[int]:
-        lapsed = self._store.in_state(JobState.RUNNING, "lease_until", now)
-        for row in lapsed:
-            if self._apply(row, on_lapse(row, now, self._limits)):
-                log.warning("lease lapsed", task=row.task_id, job=row.id, node=row.node)
-                self._broker.broadcast(messages.encode(CancelJob(job=row.id, below=row.attempt + 1)))
-        return {row.task_id for row in lapsed}
+    def _run_stragglers_again(self, now: int) -> None:
+        """Where slots have nothing to do, chunks that are slow are begun a second time; the first good result wins."""
+        idle = self._dispatcher.idle() if self._settings.second_runs else 0
+        running = self._store.in_state(JobState.RUNNING, "changed_at", now) if idle else []
+        runs = [Run(row, (now - row.changed_at) / 1000) for row in running if row.kind == CHUNK]
+        again = {(row.task_id, row.position) for row in running if row.kind == SECOND}
+        runs = [run for run in runs if (run.row.task_id, run.row.position) not in again]
+        for row in stragglers(runs, self._store.pace({run.row.task_id for run in runs}), idle):
+            self._store.add_second(row, now)
+            log.info("second run", task=row.task_id, chunk=row.position, node=row.node)
 
     def _stop_running(self) -> None:
-        """Said again each turn until the jobs have stopped, or at each of their reports: a broadcast may be lost."""
-        strays, self._strays = self._strays, []
-        for control in [*(CancelTask(task=task) for task in self._stopping), *strays]:
+        """Said again until the jobs have stopped, or at each of their reports: a broadcast may be lost."""
+        now = time.monotonic()
+        again = self._stopping if now - self._said >= self._settings.poll_seconds else set()
+        self._said = now if again else self._said
+        controls, self._controls = self._controls, []
+        for control in [*(CancelTask(task=task) for task in again), *controls]:
             try:
                 self._broker.broadcast(messages.encode(control))
             except Unavailable as error:
-                log.warning("cancel not sent yet", **control.model_dump(), fault=str(error))
-
-
-def progress(state: PrepareResult, rows: list[JobRow], profile: Profile) -> float:
-    """How much of a task is done, 0 to 1: frames that are encoded, or samples where there is no video."""
-    video = state.facts.video
-    if video is not None:
-        guess = int((state.facts.duration or 0) * float(video.rate))
-        total = state.frames if state.complete else max(state.frames, guess)
-        grid = profile.cutting.grid(video.rate)
-        frames = state.frames if state.complete else None
-        done = sum(
-            grid.chunk_span(row.position, frames).frames if row.state == JobState.DONE else row.done
-            for row in rows
-            if row.kind == "encode"
-        )
-    else:
-        total = max([*state.samples.values(), 1]) * max(1, len(state.facts.audio))
-        done = sum(total if row.state == JobState.DONE else row.done for row in rows if row.kind == "audio")
-    return round(min(0.99, 0.99 * done / total), 4) if total > 0 else 0.0
-
-
-def _metadata(facts: SourceFacts, downloads: tuple[str, ...] = ()) -> str:
-    more = {"downloads": downloads} if downloads else {}
-    return json.dumps(facts.model_dump(mode="json") | more, separators=(",", ":"))
+                log.warning("control not sent yet", **control.model_dump(), fault=str(error))
+                return  # each of the others would be waited for as long

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from raven import names
-from raven.agent import Context
-from raven.errors import LimitExceeded, OutputWrong
+from raven.context import Context
+from raven.errors import ChunkUnusable, LimitExceeded, OutputWrong, ProcessFailed
 from raven.media.cmaf import cut_video
-from raven.media.command import TOO_LARGE, ChunkOrder, encode_command
-from raven.media.grid import Grid
+from raven.media.command import TOO_LARGE, ChunkOrder, decode_command, encode_command, trial_command
 from raven.media.iframe_segments import cut_iframes
 from raven.media.iframes import IframeOrder, iframe_order
 from raven.media.ladder import thumb_size, thumbs_in
@@ -22,6 +20,7 @@ from raven.ports import Storage
 from raven.process import StopSignal, pasteable, run
 from raven.profile import Thumbs
 from raven.sandbox import Box, encoder_box
+from raven.scratch import scratch
 from worker.output import mapped, store_track, upload
 
 
@@ -56,56 +55,96 @@ def chunk_order(job: EncodeJob, max_pixels: int) -> ChunkOrder:
 
 
 def encode(job: EncodeJob, context: Context, tools: Tools) -> EncodeResult:
-    """Fetches the chunk, encodes it, checks it and stores it. Raises OutputWrong when the frame law is broken."""
+    """Fetches the chunk, encodes it, checks it and stores it.
+
+    Raises OutputWrong when the frame law is broken, or ChunkUnusable where the chunk is to blame for what went wrong.
+    """
     order = chunk_order(job, tools.max_pixels)
-    with tempfile.TemporaryDirectory(prefix=f"raven-{job.task}-{job.job}-", dir=tools.temporary) as name:
-        folder = Path(name)
-        source = folder / "chunk.nut"
-        tools.storage.fetch(names.chunk_key(job.task, job.index), source)
-        command = encode_command(tools.ffmpeg, str(source), str(folder), order)
-        context.notes.update(command=pasteable(command), frames=job.span.frames)
-        begun = time.monotonic()
-        words = run(
-            command,
-            context.stop,
-            lambda block: _progress(block, order.grid, job.span.frames, context),
-            _box(job, tools),
-            tools.stall_seconds,
-        )
-        context.notes["speed"] = round(float(order.grid.time_of(job.span.frames)) / (time.monotonic() - begun), 2)
-        source.unlink()
+    with scratch(job.task, job.job, tools.temporary) as folder:
         try:
-            result = _store(job, order, folder, context.stop, tools.storage)
-        except OutputWrong as error:
-            if TOO_LARGE in words:
-                limit = f"{tools.max_pixels} pixels (RAVEN_LIMIT_PIXELS)"
-                raise LimitExceeded(f"the pictures grow beyond the limit of {limit} in mid-stream") from error
-            raise
+            result = _encode(job, order, folder, context, tools)
+        except (OutputWrong, ProcessFailed) as error:
+            fault = _chunk_fault(job, order, folder, context, tools)
+            if fault is None:
+                raise
+            what = f"chunk {job.index}, frames {job.first} to {job.last}, cannot be decoded by itself: {fault}"
+            raise ChunkUnusable(what) from error
     context.notes["bytes"] = result.bytes
     return result
 
 
-def _box(job: EncodeJob, tools: Tools) -> Box:
+def _encode(job: EncodeJob, order: ChunkOrder, folder: Path, context: Context, tools: Tools) -> EncodeResult:
+    source = folder / "chunk.nut"
+    tools.storage.fetch(_key(job), source)
+    command = encode_command(tools.ffmpeg, str(source), str(folder), order)
+    context.notes.update(command=pasteable(command), frames=job.span.frames)
+    begun = time.monotonic()
+    words = run(
+        command,
+        context.stop,
+        lambda block: _progress(block, order, context),
+        _box(job, order, tools),
+        tools.stall_seconds,
+    )
+    context.notes["speed"] = round(float(order.grid.time_of(job.span.frames)) / (time.monotonic() - begun), 2)
+    source.unlink()
+    try:
+        return _store(job, order, folder, context.stop, tools.storage)
+    except OutputWrong as error:
+        if TOO_LARGE in words:
+            limit = f"{tools.max_pixels} pixels (RAVEN_LIMIT_PIXELS)"
+            raise LimitExceeded(f"the pictures grow beyond the limit of {limit} in mid-stream") from error
+        raise
+
+
+def _key(job: EncodeJob) -> str:
+    return names.chunk_key(job.task, job.index, job.video.way)
+
+
+def _chunk_fault(job: EncodeJob, order: ChunkOrder, folder: Path, context: Context, tools: Tools) -> str | None:
+    """What is wrong with the chunk, which is fetched anew and only decoded; None when all its frames come out.
+
+    Then the encoder is to blame, or this node, of which it is None too. Raises Unavailable, ObjectMissing.
+    """
+    source, box = folder / "chunk.nut", _box(job, order, tools)
+    tools.storage.fetch(_key(job), source)
+    told = {"frame": "0"}
+    try:
+        run(trial_command(tools.ffmpeg), context.stop, None, box, tools.stall_seconds)
+    except ProcessFailed:
+        return None
+    try:
+        run(decode_command(tools.ffmpeg, str(source), order), context.stop, told.update, box, tools.stall_seconds)
+    except ProcessFailed as error:
+        return str(error)
+    frames, wanted = told["frame"], job.span.frames
+    return None if frames == str(wanted) else f"{frames} frames come out, wanted {wanted}"
+
+
+def _box(job: EncodeJob, order: ChunkOrder, tools: Tools) -> Box:
     """The walls for this encode."""
     sizes = [r.width * r.height for r in job.renditions]
     threads = sum(r.threads for r in job.renditions)
     source = job.video.coded_width * job.video.coded_height
-    return encoder_box(source, sum(sizes), threads, job.span.frames, tools.cpu_seconds)
+    return encoder_box(source, sum(sizes), threads, order.encoded.frames, tools.cpu_seconds)
 
 
-def _progress(block: dict[str, str], grid: Grid, frames: int, context: Context) -> None:
-    """Frames that came out of ffmpeg, and how many times faster than real time."""
+def _progress(block: dict[str, str], order: ChunkOrder, context: Context) -> None:
+    """Frames of the grid that came out of ffmpeg, and how many times faster than real time."""
     frame, fps = block.get("frame", ""), block.get("fps", "")
+    every = order.renditions[-1].every  # ffmpeg counts the frames of its first output
     if frame.isdigit():
-        speed = float(fps) / float(grid.rate) if fps.replace(".", "", 1).isdigit() else 0.0
-        context.progress(min(int(frame), frames), round(speed, 2))
+        speed = float(fps) * every / float(order.grid.rate) if fps.replace(".", "", 1).isdigit() else 0.0
+        context.progress(min(int(frame) * every, order.span.frames), round(speed, 2))
 
 
 def _store(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, storage: Storage) -> EncodeResult:
+    storage.get(_key(job), 0, 1)  # a chunk that is gone was cut anew: what was made of it must replace nothing
     stored: dict[str, TrackSegments] = {}
     for rendition in job.renditions:
         prefix = names.out_prefix(job.task) + names.video_path(rendition.name)
-        stored[rendition.name] = _store_rendition(folder / f"{rendition.name}.mp4", prefix, order, stop, storage)
+        file = folder / f"{rendition.name}.mp4"
+        stored[rendition.name] = _store_rendition(file, prefix, order, rendition.every, stop, storage)
     iframes = _store_iframes(job, order, order.iframes, folder, stop, storage) if order.iframes else None
     thumbs = _store_thumbs(job, order, folder, stop, storage)
     tracks = [*stored.values(), *([iframes] if iframes else [])]
@@ -115,10 +154,12 @@ def _store(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, st
     )
 
 
-def _store_rendition(file: Path, prefix: str, order: ChunkOrder, stop: StopSignal, storage: Storage) -> TrackSegments:
+def _store_rendition(
+    file: Path, prefix: str, order: ChunkOrder, every: int, stop: StopSignal, storage: Storage
+) -> TrackSegments:
     what = f"{file.stem} frames {order.span.first} to {order.span.last}"
     with mapped(file, what) as data:
-        track = cut_video(data, order.grid, order.span, what)
+        track = cut_video(data, order.grid, order.span, what, every, order.encoded)
         # chunk 0 carries the init segment for all: the hashes in the reports show that it fits all
         return store_track(track, data, prefix, stop, storage, with_init=order.span.first == 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from raven import names
-from raven.agent import Context
+from raven.context import Context
 from raven.errors import OutputWrong
 from raven.media import webvtt
 from raven.messages import TextJob

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from raven.errors import ObjectMissing, Unavailable
+from raven.errors import FULL, NoRoom, ObjectMissing, StorageAway, Unavailable
 from raven.ports import Entry
 
 INCOMING = ".incoming"
 """Folder of objects in the making; on the same file system, so that the rename is atomic."""
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # to a bucket, a folder is no object
+_AWAY = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+)
+"""What NFS and CephFS say that have lost their servers."""
 
 
 class DirectoryStorage:
@@ -55,7 +62,7 @@ class DirectoryStorage:
                 Path(name).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise Unavailable(f"storage: cannot write {key}: {error.strerror}") from error
+            raise _fault("write", key, error) from error
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         try:
@@ -65,7 +72,7 @@ class DirectoryStorage:
         except _ABSENT as error:
             raise ObjectMissing(f"storage: no object {key}") from error
         except OSError as error:
-            raise Unavailable(f"storage: cannot read {key}: {error.strerror}") from error
+            raise _fault("read", key, error) from error
 
     def fetch(self, key: str, path: Path) -> None:
         try:
@@ -73,7 +80,9 @@ class DirectoryStorage:
         except _ABSENT as error:
             raise ObjectMissing(f"storage: no object {key}") from error
         except OSError as error:
-            raise Unavailable(f"storage: cannot read {key}: {error.strerror}") from error
+            if error.errno in FULL:
+                raise NoRoom(f"no room for {key} in the temporary files: {error.strerror}") from error
+            raise _fault("read", key, error) from error
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         for key in sorted(self._keys(self._folder(prefix))):  # as a bucket sorts them: byte by byte, not by folders
@@ -86,7 +95,7 @@ class DirectoryStorage:
     def _keys(self, folder: Path) -> Iterator[str]:
         def fault(error: OSError) -> None:
             if not isinstance(error, _ABSENT):
-                raise Unavailable(f"storage: cannot list {folder}: {error.strerror}") from error
+                raise _fault("list", folder, error) from error
 
         for base, folders, files in os.walk(folder, onerror=fault):
             if Path(base) == self._root and INCOMING in folders:
@@ -102,11 +111,29 @@ class DirectoryStorage:
             if prefix.endswith("/") and self._folder(prefix).is_dir():
                 shutil.rmtree(self._folder(prefix))
         except OSError as error:
-            raise Unavailable(f"storage: cannot remove {prefix}: {error.strerror}") from error
+            raise _fault("remove", prefix, error) from error
+        return count
+
+    def leftovers(self, seconds: float, *, remove: bool) -> int:
+        count, before = 0, time.time() - seconds
+        try:
+            for part in (self._root / INCOMING).glob("*"):
+                with contextlib.suppress(FileNotFoundError):  # finished since it was listed
+                    if part.stat().st_mtime < before:  # of one that is being written it is now
+                        count += 1
+                        if remove:
+                            part.unlink()
+        except OSError as error:
+            raise _fault("clean", INCOMING, error) from error
         return count
 
     def url(self, key: str) -> str:
         return f"{self._public_url}/{key}" if self._public_url else self._path(key).as_uri()
+
+
+def _fault(verb: str, what: object, error: OSError) -> Unavailable:
+    kind = StorageAway if error.errno in _AWAY else Unavailable
+    return kind(f"storage: cannot {verb} {what}: {error.strerror}")
 
 
 def _rename(source: Path, target: Path) -> None:

@@ -7,13 +7,17 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import compress
 from typing import TypeAlias
 
 from raven import names
+from raven.errors import Unavailable
 from raven.ports import Consumer
 
 # not SimpleQueue, whose get(timeout) can wait for ever when another thread snatches what woke it (CPython 3.11)
 _Queue: TypeAlias = "queue.Queue[bytes]"
+KNOWN = frozenset([*names.QUEUES, *map(names.dead_letters, names.QUEUES)])
 
 
 class _Held:
@@ -64,8 +68,16 @@ class LocalBroker:
         self._since = time.monotonic()
 
     def publish(self, queue: str, body: bytes) -> None:
+        if queue not in KNOWN:
+            raise Unavailable(f"there is no queue {queue}")
         with self._lock:
             self._queues[queue].put(body)
+
+    def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> list[bool]:
+        taken = [queue in KNOWN for queue, _ in messages]
+        for message in compress(messages, taken):
+            self.publish(*message)
+        return taken
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
         with self._lock:

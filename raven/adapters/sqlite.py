@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from raven.errors import ConfigError, Unavailable
-from raven.ports import Row
+from raven.adapters.statements import statements
+from raven.errors import NoSchema, Unavailable
+from raven.ports import DatabaseAbout, Row
 
 BUSY_SECONDS = 30  # another process may hold the file while it commits
 
@@ -30,12 +31,19 @@ class SqliteDatabase:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         return [dict(row) for row in self._run(sql, parameters).fetchall()]
 
+    def script(self, sql: str) -> None:
+        for statement in statements(sql):
+            self._run(statement, ())
+
+    def about(self) -> DatabaseAbout:
+        return DatabaseAbout("SQLite", sqlite3.sqlite_version, None)
+
     def _run(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, parameters)
         except sqlite3.OperationalError as error:
             if str(error).startswith("no such table"):
-                raise ConfigError(f"database: {error}; load db.sql into it") from error
+                raise NoSchema(f"database: {error}; run `raven migrate`, or load db.sql into it") from error
             raise Unavailable(f"SQLite: {error}") from error
 
     @contextmanager
@@ -47,10 +55,6 @@ class SqliteDatabase:
             self._connection.rollback()
             raise
         self._run("COMMIT", ())
-
-    def script(self, sql: str) -> None:
-        """Loads a schema."""
-        self._connection.executescript(sql)
 
     def close(self) -> None:
         self._connection.close()

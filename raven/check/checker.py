@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from raven.check import (
+    rules_access,
     rules_cmaf,
+    rules_cmaf_sets,
     rules_dash,
     rules_dash_media,
     rules_dash_sets,
@@ -17,6 +19,7 @@ from raven.check import (
     rules_hls_media,
     rules_limits,
     rules_offer,
+    rules_pictures,
     rules_playlist,
     rules_trick,
     rules_variants,
@@ -31,9 +34,12 @@ RULES: tuple[Rule, ...] = (
     *rules_groups.RULES,
     *rules_offer.RULES,
     *rules_hls_media.RULES,
+    *rules_pictures.RULES,
+    *rules_access.RULES,
     *rules_limits.RULES,
     *rules_trick.RULES,
     *rules_cmaf.RULES,
+    *rules_cmaf_sets.RULES,
     *rules_dash.RULES,
     *rules_dash_sets.RULES,
     *rules_dash_media.RULES,

@@ -6,8 +6,11 @@ Derived here once more, and not by the writers' code, as this is what the writer
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from raven.check import sps
+from raven.check.messages import messages, plain
 from raven.media.boxes import Box, BoxError, find
 
 VIDEO_ENTRY = 78
@@ -18,6 +21,7 @@ CONFIGURATION = {
     "av01": "av1C", "vp09": "vpcC", "mp4a": "esds", "ac-3": "dac3", "ec-3": "dec3", "Opus": "dOps", "fLaC": "dfLa",
     "alac": "alac", "wvtt": "vttC",
 }  # fmt: skip
+_PREFIX_SEI = 39
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)  # of channelConfiguration, ISO/IEC 14496-3 table 1.19
 
@@ -34,6 +38,14 @@ class Codec:
     channels: int = 0
     sample_rate: int = 0
     nal_length: int = 4
+    fields: bool = False
+    """Whether pictures may be pairs of fields: interlaced video."""
+    chroma: int = 1
+    """chroma_format_idc: 1 is 4:2:0."""
+    sbr: bool = False
+    """Whether the configuration of AAC says that there is SBR (ISO/IEC 14496-3 1.6.5)."""
+    told: frozenset[str] = frozenset()
+    """What the messages of the configuration carry, by the names of `raven.check.messages`."""
 
 
 def codec_of(data: bytes, entry: Box, kind: str) -> Codec:
@@ -59,8 +71,14 @@ def _avc(box: bytes, kind: str) -> Codec:
     """ISO/IEC 14496-15 5.3.3.1; the value is written with capitals or without, both are right."""
     profile, compatible, level, lengths = box[1], box[2], box[3], box[4]
     bits = 10 if profile in (110, 122, 244) else 8
+    size = int.from_bytes(box[6:8], "big") if box[5] & 0x1F else 0
     return Codec(
-        f"{kind}.{profile:02x}{compatible:02x}{level:02x}", profile, level, bits=bits, nal_length=(lengths & 3) + 1
+        f"{kind}.{profile:02x}{compatible:02x}{level:02x}",
+        profile,
+        level,
+        bits=bits,
+        nal_length=(lengths & 3) + 1,
+        fields=bool(size) and not sps.frames_alone(box[8 : 8 + size]),
     )
 
 
@@ -78,7 +96,30 @@ def _hevc(box: bytes, kind: str) -> Codec:
         f"{'H' if tier else 'L'}{level}",
         *(f"{byte:X}" for byte in constraints),
     ]
-    return Codec(".".join(parts), profile, level, tier, 8 + (box[17] & 7), nal_length=(box[21] & 3) + 1)
+    return Codec(
+        ".".join(parts),
+        profile,
+        level,
+        tier,
+        8 + (box[17] & 7),
+        nal_length=(box[21] & 3) + 1,
+        fields=box[6] >> 6 == 1,  # general_interlaced_source_flag without the progressive one
+        chroma=box[16] & 3,
+        told=frozenset(_hevc_messages(box)),
+    )
+
+
+def _hevc_messages(box: bytes) -> Iterator[str]:
+    """Of the SEI NAL units of an hvcC (ISO/IEC 14496-15 8.3.3.1.2)."""
+    at = 23
+    for _ in range(box[22]):
+        kind, count = box[at] & 0x3F, int.from_bytes(box[at + 1 : at + 3], "big")
+        at += 3
+        for _ in range(count):
+            (size,) = struct.unpack_from(">H", box, at)
+            if kind == _PREFIX_SEI:
+                yield from messages(plain(box[at + 4 : at + 2 + size]))
+            at += 2 + size
 
 
 def _av1(box: bytes, kind: str) -> Codec:
@@ -130,4 +171,11 @@ def _audio_config(config: bytes, kind: str) -> Codec:
         index = take(4)
         sample_rate = take(24) if index == 15 else _RATES[index] if index < len(_RATES) else 0
     count = 2 if extension == 29 else _CHANNELS[channels] if channels < len(_CHANNELS) else 0
-    return Codec(f"{kind}.40.{extension}", extension, channels=count, sample_rate=sample_rate)
+    sbr = object_type in (5, 29) or (channels > 0 and left >= 19 and _synced(value, left))
+    return Codec(f"{kind}.40.{extension}", extension, channels=count, sample_rate=sample_rate, sbr=sbr)
+
+
+def _synced(value: int, left: int) -> bool:
+    """Whether SBR is told behind the configuration of AAC-LC (ISO/IEC 14496-3 1.6.5.3)."""
+    plain_core = value >> left - 2 & 1 == 0 and value >> left - 3 & 1 == 0  # no core coder, no extension
+    return plain_core and value >> left - 14 & 0x7FF == 0x2B7

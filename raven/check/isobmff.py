@@ -61,8 +61,14 @@ class Init:
     """Of its encryption, such as `cbcs`; "" for clear media."""
     pattern: tuple[int, int] | None
     """tenc: encrypted and clear blocks of 16 bytes in turn."""
+    constant_iv: int | None
+    """tenc: bytes of the initialization vector that all samples have; 0 where each has its own."""
     configured: bool
     """Whether the decoder configuration stands in the sample entry."""
+    told: frozenset[str]
+    """What the sample entry tells of HDR10, in boxes or messages: `mdcv`, `clli`."""
+    loudness: bool
+    """Whether there is a ludt."""
 
     @property
     def skipped(self) -> int:
@@ -130,7 +136,10 @@ def _init(data: bytes, ftyp: Box, moov: Box, traks: list[Box]) -> Init:
         protected=protected,
         scheme=_scheme(data, inside["sinf"]) if protected else "",
         pattern=_pattern(data, inside["sinf"]) if protected else None,
+        constant_iv=_constant_iv(data, inside["sinf"]) if protected else None,
         configured=configured,
+        told=codec.told | {kind for kind in ("mdcv", "clli") if kind in inside},
+        loudness=_has(data, "udta/ludt", trak),
     )
 
 
@@ -151,6 +160,21 @@ def _pattern(data: bytes, sinf: Box) -> tuple[int, int] | None:
     tenc = find(data, "schi/tenc", sinf.payload, sinf.end)
     blocks = data[tenc.payload + 5]
     return (blocks >> 4, blocks & 15) if data[tenc.payload] else None
+
+
+def _constant_iv(data: bytes, sinf: Box) -> int | None:
+    """ISO/IEC 23001-7 8.2; None where no tenc says that samples are protected."""
+    tenc = find(data, "schi/tenc", sinf.payload, sinf.end)
+    protected, own = data[tenc.payload + 6], data[tenc.payload + 7]
+    return (0 if own else data[tenc.payload + 24]) if protected else None
+
+
+def _has(data: bytes, path: str, box: Box) -> bool:
+    try:
+        find(data, path, box.payload, box.end)
+    except BoxError:
+        return False
+    return True
 
 
 def _word(data: bytes, at: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,7 +15,7 @@ from raven.check.isobmff import Init, parse_init
 from raven.check.m3u8 import Playlist
 from raven.check.mpd import Mpd, MpdError, Representation
 from raven.check.paths import OutsideTree, Resource, resolve
-from raven.check.readers import MAX_TEXT, Reader, ReadError
+from raven.check.readers import MAX_TEXT, Reader, ReadError, Redirected
 from raven.check.segments import Segment, parse_index, parse_segment
 from raven.check.source import MAX_BOX
 from raven.check.tree import Problem, Tree, map_resource, segment_resource
@@ -24,6 +24,9 @@ from raven.media.boxes import BoxError
 
 _IMAGE = (".jpg", ".jpeg", ".png", ".webp")
 T = TypeVar("T")
+Known = MutableMapping[Resource, Segment]
+_Places = dict[Resource, tuple[str, Resource | None]]
+"""Where each is named, and its init segment."""
 
 
 def find_manifests(reader: Reader) -> tuple[str, ...]:
@@ -53,9 +56,12 @@ def _text(reader: Reader, path: str) -> str:
         raise ReadError("not UTF-8") from error
 
 
-def load(reader: Reader, manifests: Iterable[str], name: str) -> Tree:
-    """The tree of these entry points. Raises UsageError where not one of them is a manifest."""
-    loader = _Loader(reader)
+def load(reader: Reader, manifests: Iterable[str], name: str, known: Known | None = None) -> Tree:
+    """The tree of these entry points. Raises UsageError where not one of them is a manifest.
+
+    `known`: segments that need not be read again, and that those read now are added to.
+    """
+    loader = _Loader(reader, {} if known is None else known)
     for path in manifests:
         loader.manifest(path)
     if not loader.playlists and loader.mpd is None and loader.multivariant is None:
@@ -79,6 +85,7 @@ def load(reader: Reader, manifests: Iterable[str], name: str) -> Tree:
 @dataclass
 class _Loader:
     reader: Reader
+    known: Known
     multivariant: Playlist | None = None
     playlists: dict[str, Playlist] = field(default_factory=dict)
     mpd: Mpd | None = None
@@ -130,7 +137,7 @@ class _Loader:
         try:
             return _text(self.reader, path)
         except ReadError as error:
-            self.problems.append(Problem("missing", where, f"{path}: {error}"))
+            self.problems.append(Problem(_kind(error), where, f"{path}: {error}"))
             return None
 
     def media(self) -> None:
@@ -141,12 +148,22 @@ class _Loader:
             read_inits = pool.map(lambda one: self._guard(one[1], lambda: self._init(one[0])), first.items())
             self.inits |= {resource: init for resource, init in zip(first, read_inits, strict=True) if init}
             indexed = list(self._index())
-            rest: dict[Resource, tuple[str, Resource | None]] = {}
+            files: dict[str, _Places] = {}
             for where, init, resource in [*wanted, *indexed]:
-                if resource:
-                    rest.setdefault(resource, (where, init))
-            read = pool.map(lambda one: self._guard(one[1][0], lambda: self._segment(one[0], one[1][1])), rest.items())
-            self.segments |= {resource: segment for resource, segment in zip(rest, read, strict=True) if segment}
+                if resource and resource not in self.known:
+                    files.setdefault(resource.path, {}).setdefault(resource, (where, init))
+                elif resource:
+                    self.segments[resource] = self.known[resource]
+            for new in pool.map(self._file, files.values()):
+                self.segments |= new
+                self.known.update(
+                    {resource: segment for resource, segment in new.items() if segment.container == "mp4"}
+                )
+
+    def _file(self, places: _Places) -> dict[Resource, Segment]:
+        """All of one file in a row: a file of I-frames has many pieces, and a reader keeps small files for a while."""
+        read = {r: self._guard(where, lambda: self._segment(r, init)) for r, (where, init) in places.items()}  # noqa: B023
+        return {resource: segment for resource, segment in read.items() if segment}
 
     def _wanted(self) -> Iterator[tuple[str, Resource | None, Resource | None]]:
         """Where it is named, the init segment, the segment."""
@@ -158,7 +175,7 @@ class _Loader:
                     self._resolve(where, playlist.path, found.uri)
                 elif found.key and found.key.text("METHOD") == "AES-128":
                     self.ciphered.add(resource)
-                yield where, map_resource(playlist, found.map, self.reader.origin), resource
+                yield where, map_resource(playlist.path, found.map, self.reader.origin), resource
         for representation in self.mpd.representations if self.mpd else ():
             how = representation.addressing
             yield representation.where, how.init, None
@@ -169,7 +186,7 @@ class _Loader:
         try:
             return read()
         except ReadError as error:
-            self.problems.append(Problem("missing", where, str(error)))
+            self.problems.append(Problem(_kind(error), where, str(error)))
         except BoxError as error:
             self.problems.append(Problem("damaged", where, str(error)))
         return None
@@ -240,6 +257,10 @@ class _Loader:
         for size, ticks in index.entries:
             yield Reference(Resource(where.path, at, size), time, ticks)
             at, time = at + size, time + ticks
+
+
+def _kind(error: ReadError) -> str:
+    return "moved" if isinstance(error, Redirected) else "missing"
 
 
 def _named(playlist: Playlist) -> Iterator[tuple[int, str]]:

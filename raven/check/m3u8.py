@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property, lru_cache
 
 INTEGER = re.compile(r"[0-9]{1,20}")  # RFC 8216 4.2: up to 2^64 - 1
 DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?")
@@ -65,6 +66,8 @@ class MediaSegment:
     map: Tag | None
     key: Tag | None
     discontinuity: bool
+    gap: bool = False
+    """Whether it is known to be absent (RFC 8216bis 4.4.4.7)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Playlist:
     def multivariant(self) -> bool:
         return any(tag.name in VARIANT_TAGS for tag in self.tags)
 
-    @property
+    @cached_property
     def target(self) -> int | None:
         return self.integer("EXT-X-TARGETDURATION")
 
@@ -207,6 +210,7 @@ class _Segments:
             map=lasting.get("EXT-X-MAP"),
             key=key if key and key.text("METHOD") != "NONE" else None,
             discontinuity="EXT-X-DISCONTINUITY" in held,
+            gap="EXT-X-GAP" in held,
         )
 
     def _range(self, uri: str, number: int, tag: Tag | None) -> tuple[int, int | None]:
@@ -225,6 +229,12 @@ class _Segments:
 
     def _duration(self, tag: Tag | None) -> Fraction | None:
         text = tag.value.partition(",")[0].strip() if tag else ""
-        if tag and not DECIMAL.fullmatch(text):
+        seconds = _decimal(text)
+        if tag and seconds is None:
             self.faults.append(Fault(tag.line, f"#EXTINF:{text[:40]} is no number"))
-        return Fraction(text) if DECIMAL.fullmatch(text) else None
+        return seconds
+
+
+@lru_cache(maxsize=1 << 12)  # of the thousands of segments of a film few have a length of their own
+def _decimal(text: str) -> Fraction | None:
+    return Fraction(text) if DECIMAL.fullmatch(text) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 
@@ -25,6 +26,7 @@ class Resource:
         return f"{self.path} bytes {self.start}-{'' if self.length is None else self.start + self.length - 1}"
 
 
+@lru_cache(maxsize=1 << 16)  # each segment is asked for by several rules; a long film has ten thousand
 def resolve(base: str, uri: str, origin: str | None = None) -> str:
     """The path within the tree of a reference that stands in the file `base` (RFC 3986 5).
 

@@ -40,7 +40,8 @@ class Rule:
     text: str
     check: Callable[[Tree], Iterable[Fault]]
     choice: bool = False
-    """Whether it asks what is on offer (how many rungs, which codecs): the profile chooses that, not the encoder."""
+    """Whether it asks what is on offer (how many rungs, which codecs): the profile or the source chooses that, not the
+    encoder."""
 
     @property
     def source(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from raven.check.isobmff import Init
 from raven.check.rule import Fault, Faults, must, rules_of, should
@@ -116,6 +117,14 @@ def cmfc_offsets_are_positive(tree: Tree) -> Faults:
     for track, init, timed, fragment in _fragments(tree):
         if track.media == "video" and "cmf2" not in init.brands and fragment.negative_offsets:
             yield Fault(f"{timed.where} trun", "negative composition offsets without brand cmf2")
+
+
+@must("CMAF 9.2.1", "CMAF 7.7.3")
+def cmf2_fragments_stand_alone(tree: Tree) -> Faults:
+    """With brand cmf2 each traf tells durations, sizes and flags of its samples, none is left to the trex."""
+    for track, init, timed, fragment in _fragments(tree):
+        if track.media == "video" and "cmf2" in init.brands and not fragment.whole:
+            yield Fault(f"{timed.where} tfhd", "samples that the trex describes, with brand cmf2")
 
 
 @must("CMAF 7.5.14", "CMAF 7.3.2.1")
@@ -232,52 +241,16 @@ def segment_has_brand(tree: Tree) -> Faults:
 
 @must("CMAF 7.3.3.3")
 def segment_index_is_true(tree: Tree) -> Faults:
-    """A sidx within a segment tells the duration of its fragments."""
+    """The subsegments of a sidx within a segment are fragments: they last as long, and end with one."""
     for track in tree.tracks:
         for init, timed, segment in track.pairs:
             index = segment.index
-            if index and index.timescale == init.timescale and sum(t for _, t in index.entries) != segment.duration:
+            if index is None or index.timescale != init.timescale:
+                continue
+            told = list(accumulate(ticks for _, ticks in index.entries))
+            borders = list(accumulate(f.duration for f in segment.fragments))
+            if told[-1:] != borders[-1:] or not set(told) <= set(borders):
                 yield Fault(f"{timed.where} sidx", f"{sum(t for _, t in index.entries)} ticks", f"{segment.duration}")
-
-
-def _switching(tree: Tree) -> list[list[Track]]:
-    """Tracks of video that a player switches between: one codec family."""
-    found: dict[str, list[Track]] = {}
-    for track in tree.tracks:
-        if track.media == "video" and track.init:
-            found.setdefault(track.init.entry, []).append(track)
-    return [tracks for tracks in found.values() if len(tracks) > 1]
-
-
-@must("CMAF 7.3.4.1")
-def switching_set_is_aligned(tree: Tree) -> Faults:
-    """The video tracks of a switching set have fragments at the same times, of the same durations."""
-    for tracks in _switching(tree):
-        first = _times(tracks[0])
-        for track in tracks[1:]:
-            here = _times(track)
-            if here != first:
-                differ = next((i for i, (a, b) in enumerate(zip(first, here, strict=False)) if a != b), None)
-                where = f" from fragment {differ + 1} on" if differ is not None else f": {len(here)}, not {len(first)}"
-                yield Fault(track.where, f"fragments differ{where}", f"those of {tracks[0].where}")
-
-
-def _times(track: Track) -> list[tuple[int, int]]:
-    """Start and duration of each fragment in units of 1/90000 s, rounded."""
-    return [
-        (90_000 * (f.decode_time or 0) // init.timescale, 90_000 * f.duration // init.timescale)
-        for init, _, s in track.pairs
-        for f in s.fragments
-    ]
-
-
-@should("CMAF 7.3.4.1")
-def switching_set_has_one_timescale(tree: Tree) -> Faults:
-    """The tracks of a switching set have the same time scale."""
-    for tracks in _switching(tree):
-        scales = {t.where: t.init.timescale for t in tracks if t.init}
-        if len(set(scales.values())) > 1:
-            yield Fault(tracks[0].where, f"time scales {', '.join(map(str, sorted(set(scales.values()))))}", "one")
 
 
 RULES = rules_of(globals())

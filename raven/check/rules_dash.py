@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from raven.check import mpd
-from raven.check.mpd import Mpd, Period
-from raven.check.rule import Fault, Faults, must, rules_of
-from raven.check.tree import Track, Tree
+from raven.check.mpd import Mpd
+from raven.check.rule import Fault, Faults, must, rules_of, should
+from raven.check.tree import Tree
 
 _FORBIDDEN = ("presentationDuration", "eptDelta", "pdDelta", "availabilityTimeComplete")
 _MAX_TIME = 1 << 53
@@ -20,14 +20,6 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 def mpds(tree: Tree) -> Iterator[Mpd]:
     if tree.mpd:
         yield tree.mpd
-
-
-def rows(tree: Tree) -> Iterator[tuple[Period, Track]]:
-    """Every Representation with its Period."""
-    for period in tree.mpd.periods if tree.mpd else ():
-        for group in period.sets:
-            for representation in group.representations:
-                yield period, tree.dash_track(period, group, representation)
 
 
 @must("ISO/IEC 23009-1 5.2.3")
@@ -149,6 +141,15 @@ def template_is_complete(tree: Tree) -> Faults:
                 yield Fault(r.where, "no @initialization")
 
 
+@should("DASH-IF timing 6.3")
+def template_has_timeline(tree: Tree) -> Faults:
+    """A SegmentTemplate of video or audio tells the times of its segments by a SegmentTimeline."""
+    for track in tree.dash:
+        how = track.representation.addressing if track.representation else None
+        if how and how.kind == "SegmentTemplate" and how.timeline is None and track.media in ("video", "audio"):
+            yield Fault(track.where, "a SegmentTemplate without SegmentTimeline")
+
+
 @must("DASH-IF timing 6.3")
 def template_is_restricted(tree: Tree) -> Faults:
     """Addressing has no @eptDelta, @pdDelta, @presentationDuration, @availabilityTimeComplete, no S@n, no S@k."""
@@ -176,7 +177,7 @@ def timeline_has_no_gaps(tree: Tree) -> Faults:
 @must("DASH-IF timing 5.2")
 def period_is_covered(tree: Tree) -> Faults:
     """The segments of every Representation cover the whole Period, and none lies outside of it."""
-    for period, track in rows(tree):
+    for period, track in tree.dash_rows:
         if period.duration is None or not track.segments or track.media == "image":
             continue
         start, last = track.segments[0].start, track.segments[-1]

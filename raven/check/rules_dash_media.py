@@ -9,9 +9,8 @@ from raven.check import mpd
 from raven.check.isobmff import Init
 from raven.check.mpd import Representation
 from raven.check.rule import Fault, Faults, must, rules_of, should
-from raven.check.rules_dash import rows
 from raven.check.rules_variants import same_codec
-from raven.check.tree import Track, Tree
+from raven.check.tree import Track, Tree, fraction
 
 _HANDLERS = {"video": "vide", "audio": "soun"}
 _TILE = ("http://dashif.org/guidelines/thumbnail_tile", "http://dashif.org/thumbnail_tile")
@@ -105,25 +104,20 @@ def mpd_language_is_true(tree: Tree) -> Faults:
 @must("DASH-IF timing 6.3", "ISO/IEC 23009-1 5.3.9.6")
 def mpd_times_are_true(tree: Tree) -> Faults:
     """Each segment starts where the MPD says: its first presentation time or decode time, to half a frame or packet."""
-    for _, track in rows(tree):
+    for period, track in tree.dash_rows:
         how = track.representation.addressing if track.representation else None
+        ahead = Fraction(how.offset, how.timescale) - period.start if how else Fraction(0)
         for init, timed, segment in track.pairs if how and how.kind != "SegmentBase" else ():
             scale, first = init.timescale, segment.fragments[0]
-            offset = Fraction(how.offset, how.timescale) if how else Fraction(0)
-            declared = timed.start + offset - _period_start(tree, track)
+            declared = timed.start + ahead
             shown = Fraction(first.shown_from - init.skipped, scale)
+            if shown == declared:
+                continue
             decoded = Fraction(segment.decode_time or 0, scale)
-            slack = Fraction(max(first.shortest, 1), 2 * scale) if how and how.timeline else timed.duration / 2
+            slack = fraction(max(first.shortest, 1), 2 * scale) if how and how.timeline else timed.duration / 2
             if min(abs(declared - shown), abs(declared - decoded)) > slack:
                 yield Fault(timed.where, f"at {float(declared):.6f} s", f"{float(shown):.6f} s by its samples")
                 break
-
-
-def _period_start(tree: Tree, track: Track) -> Fraction:
-    for period in tree.mpd.periods if tree.mpd else ():
-        if any(track.representation in s.representations for s in period.sets):
-            return period.start
-    return Fraction(0)
 
 
 @must("DASH-IF timing 6.3", "ISO/IEC 23009-1 5.3.9.6")
@@ -171,7 +165,7 @@ def bandwidth_and_buffer_suffice(tree: Tree) -> Faults:
 @must("ISO/IEC 23009-1 5.3.9.2", "DASH-IF timing 6.2")
 def index_is_given(tree: Tree) -> Faults:
     """A Representation in one file has Initialization@range and @indexRange, whose sidx has the track's time scale."""
-    for _, track in rows(tree):
+    for _, track in tree.dash_rows:
         r = track.representation
         if r and r.addressing.kind in ("SegmentBase", "") and track.media in ("video", "audio"):
             if r.addressing.index is None:

@@ -41,6 +41,14 @@ def files_are_within(tree: Tree) -> Faults:
             yield Fault(problem.where, problem.reason)
 
 
+@must("Apple 8.18")
+def nothing_is_redirected(tree: Tree) -> Faults:
+    """The server answers no request of playlists and media with a redirect."""
+    for problem in tree.problems:
+        if problem.kind == "moved":
+            yield Fault(problem.where, problem.reason)
+
+
 @should("Apple 10.4", "ISO/IEC 23009-1 C")
 def mime_types_fit(tree: Tree) -> Faults:
     """The server sends the media types that players expect."""

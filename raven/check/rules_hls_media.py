@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from raven.check.pictures import is_idr
 from raven.check.rule import Fault, Faults, must, rules_of, should
-from raven.check.segments import is_idr
 from raven.check.tree import Track, Tree
 
 _H264_HIGH = (66, 77, 88, 100)
+_COUNTED = 8
+"""Frames of a segment by which its rate is told."""
 _VIDEO = ("avc1", "avc3", "hvc1", "hev1", "dvh1", "dvhe", "av01")
 
 
@@ -107,8 +109,8 @@ def segments_start_with_idr(tree: Tree) -> Faults:
             first = segment.fragments[0]
             if first.samples and (not first.sync or first.sync[0] != 0):
                 yield Fault(timed.where, "its first sample is no sync sample", "an IDR")
-            elif first.picture is not None and not is_idr(init.codec.text, first.picture):
-                yield Fault(timed.where, f"its first picture is NAL unit type {first.picture}", "an IDR")
+            elif first.front.picture is not None and not is_idr(init.codec.text, first.front.picture):
+                yield Fault(timed.where, f"its first picture is NAL unit type {first.front.picture}", "an IDR")
 
 
 @must("Apple 7.3", "Apple 7.1")
@@ -208,6 +210,34 @@ def same_discontinuities(tree: Tree) -> Faults:
     for track, here in zip(tracks[1:], marks[1:], strict=True):
         if len(here) != len(marks[0]) or any(abs(a - b) > Fraction(1, 2) for a, b in zip(here, marks[0], strict=True)):
             yield Fault(track.where, f"{len(here)} discontinuities", f"those of {tracks[0].where}: {len(marks[0])}")
+
+
+@must("Apple 8.13", "RFC 8216 4.3.2.3")
+def format_changes_at_discontinuities(tree: Tree) -> Faults:
+    """Codec, track and time scale change at a discontinuity only."""
+    for track in tree.hls:
+        last: tuple[object, ...] | None = None
+        for timed in track.segments:
+            init = timed.init
+            here = (init.entry, init.track_id, init.timescale) if init else last
+            if last and here != last and not timed.fresh:
+                yield Fault(timed.where, f"{here} after {last}", "a discontinuity")
+            last = here
+
+
+@must("Apple 8.14")
+def frame_rate_changes_at_discontinuities(tree: Tree) -> Faults:
+    """The frame rate of video changes at a discontinuity only."""
+    for track in _video(tree):
+        last: Fraction | None = None
+        for init, timed, segment in track.pairs:
+            last = None if timed.fresh else last
+            count = sum(f.samples for f in segment.fragments) - 1  # the last of the film may end early
+            ticks = segment.duration - segment.fragments[-1].final
+            rate = Fraction(count * init.timescale, ticks) if count >= _COUNTED and ticks > 0 else last
+            if last and rate and abs(rate - last) > last / 10:
+                yield Fault(timed.where, f"{float(rate):.3f} frames/s after {float(last):.3f}", "a discontinuity")
+            last = rate
 
 
 @should("Apple 8.22")

@@ -128,14 +128,16 @@ def brand_fits_media(tree: Tree) -> Faults:
             yield Fault(f"{paths[id(init)]} ftyp", f"caac with {init.codec.text}, {init.channels} channels", "AAC, 2")
 
 
-@must("Apple 13.7", "CTA-5005")
+@must("Apple 13.7", "CTA-5005 4.3.2")
 def encryption_pattern_fits(tree: Tree) -> Faults:
-    """Common Encryption is cbcs, of video with the pattern 1:9."""
+    """Common Encryption is cbcs, of video with the pattern 1:9, of sound in whole (10:0 or none)."""
     for resource, init in tree.inits.items():
         if init.scheme and init.scheme != "cbcs":
             yield Fault(f"{resource} schm", init.scheme, "cbcs")
         elif init.handler == "vide" and init.pattern and init.pattern != (1, 9):
             yield Fault(f"{resource} tenc", "pattern {}:{}".format(*init.pattern), "1:9")
+        elif init.handler == "soun" and init.pattern and init.pattern not in ((10, 0), (0, 0)):
+            yield Fault(f"{resource} tenc", "pattern {}:{}".format(*init.pattern), "10:0")
 
 
 @must("RFC 8216 4.3.4.4")

@@ -13,6 +13,7 @@ _ONCE = (
     "EXT-X-VERSION", "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE",
     "EXT-X-PLAYLIST-TYPE", "EXT-X-ENDLIST", "EXT-X-I-FRAMES-ONLY", "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START",
 )  # fmt: skip
+_FAIRPLAY = "com.apple.streamingkeydelivery"
 _METHODS = frozenset({"NONE", "AES-128", "SAMPLE-AES", "SAMPLE-AES-CTR"})
 
 
@@ -109,12 +110,14 @@ def target_duration_given(tree: Tree) -> Faults:
 def extinf_within_target(tree: Tree) -> Faults:
     """Every EXTINF, rounded to the nearest integer, is at most the target duration."""
     for playlist in tree.playlists.values():
+        target = playlist.target
         for segment in playlist.segments:
-            if playlist.target is not None and segment.duration is not None:
-                rounded = int(segment.duration + Fraction(1, 2))
-                if rounded > playlist.target:
-                    found = f"EXTINF {float(segment.duration):.6f}"
-                    yield Fault(_at(playlist, segment.line), found, f"at most {playlist.target} when rounded")
+            lasts = segment.duration
+            if target is None or lasts is None:
+                continue
+            if 2 * lasts.numerator >= (2 * target + 1) * lasts.denominator:  # whole numbers: there are thousands
+                wanted = f"at most {target} when rounded"
+                yield Fault(_at(playlist, segment.line), f"EXTINF {float(lasts):.6f}", wanted)
 
 
 @must("RFC 8216 4.3.2.1")
@@ -199,8 +202,17 @@ def fairplay_is_sample_aes(tree: Tree) -> Faults:
     """What FairPlay protects has METHOD SAMPLE-AES."""
     for playlist in tree.playlists.values():
         for tag in playlist.all("EXT-X-KEY"):
-            if tag.text("KEYFORMAT") == "com.apple.streamingkeydelivery" and tag.text("METHOD") != "SAMPLE-AES":
+            if tag.text("KEYFORMAT") == _FAIRPLAY and tag.text("METHOD") != "SAMPLE-AES":
                 yield Fault(_at(playlist, tag), f"FairPlay with METHOD {tag.text('METHOD')}", "SAMPLE-AES")
+
+
+@must("Apple 13.3")
+def fairplay_has_its_format(tree: Tree) -> Faults:
+    """A key of FairPlay (skd:) has KEYFORMAT com.apple.streamingkeydelivery."""
+    for playlist in _all(tree):
+        for tag in (*playlist.all("EXT-X-KEY"), *playlist.all("EXT-X-SESSION-KEY")):
+            if (tag.text("URI") or "").startswith("skd:") and tag.text("KEYFORMAT") != _FAIRPLAY:
+                yield Fault(_at(playlist, tag), f"KEYFORMAT {tag.text('KEYFORMAT') or 'missing'}", _FAIRPLAY)
 
 
 @must("RFC 8216 4.3.2.7")
@@ -251,9 +263,11 @@ def segments_near_target(tree: Tree) -> Faults:
     """No segment is longer than the target duration by more than 0.5 s."""
     for track in tree.hls:
         target = track.playlist.target if track.playlist else None
+        if target is None or track.media == "iframes":
+            continue
         for segment in track.segments:
             lasts = segment.seconds or segment.duration
-            if target is not None and track.media != "iframes" and lasts > target + Fraction(1, 2):
+            if 2 * lasts.numerator > (2 * target + 1) * lasts.denominator:
                 yield Fault(segment.where, f"{float(lasts):.3f} s", f"at most {target + 0.5} s")
 
 

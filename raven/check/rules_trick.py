@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from raven.check.pictures import is_idr
 from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.rules_variants import RANGES, at, same_codec
-from raven.check.segments import is_idr
 from raven.check.tree import Tree
+
+_WEIGHED = 20_000
+"""bit/s of I-frames from which on pictures weigh more than their boxes."""
 
 
 @must("Apple 6.1", choice=True)
@@ -77,7 +80,7 @@ def iframe_ranges_hold_a_picture(tree: Tree) -> Faults:
             first = segment.fragments[0] if segment.fragments else None
             if first is None:
                 yield Fault(timed.where, "no moof in its bytes")
-            elif not first.sync or first.sync[0] != 0 or not is_idr(init.codec.text, first.picture):
+            elif not first.sync or first.sync[0] != 0 or not is_idr(init.codec.text, first.front.picture):
                 yield Fault(timed.where, "its first sample is no keyframe")
 
 
@@ -110,6 +113,20 @@ def iframes_are_dense(tree: Tree) -> Faults:
     mean = [t.duration / len(t.segments) for t in tracks]
     if mean and min(mean) > Fraction(11, 10):
         yield Fault(tracks[0].where, f"a frame each {float(min(mean)):.2f} s", "1 s")
+
+
+@should("Apple 6.5")
+def iframe_rates_are_an_eighth(tree: Tree) -> Faults:
+    """The bit rate of I-frames is about that of a variant of their size times their frames per second, by eight."""
+    sizes = [(tag.size(), t.average) for tag, t in tree.variants if t and t.media == "video" and t.average]
+    for tag in tree.iframe_tags:
+        track = tree.track_of(tag.text("URI"))
+        rates = [rate for size, rate in sizes if size and size == tag.size()]
+        if track and track.average >= _WEIGHED and rates:
+            usual = Fraction(len(track.segments), 8) / track.duration
+            least, most = min(rates) * usual / 4, max(rates) * usual * 4  # what pictures cost depends on the film
+            if not least <= track.average <= most:
+                yield Fault(at(tree, tag), f"{round(track.average)} bit/s", f"{round(least)} to {round(most)}")
 
 
 @should("Apple 6.6", choice=True)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 
 from raven.check.codecs import Codec
 from raven.check.isobmff import Defaults
+from raven.check.pictures import Front, front_of
 from raven.check.source import Read, Source
 from raven.media.boxes import Box, BoxError, boxes
 
 MAX_SAMPLES = 1 << 20
 """Of a fragment."""
-_MAX_UNITS = 64
 _NON_SYNC = 0x00010000
-_PICTURES = {"avc": range(1, 6), "hvc": range(32), "hev": range(32)}  # H.264 7.4.1, H.265 7.4.2.2: the VCL types
-_IDR = {"avc": {5}, "hvc": {19, 20}, "hev": {19, 20}}
+_TFHD, _TRUN = (0x08, 0x10, 0x20), (0x100, 0x200, 0x400)
+"""Flags of what is told of samples: duration, size, flags (ISO/IEC 14496-12 8.8.7, 8.8.8)."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,20 @@ class Fragment:
     """Decode times of the sync samples, from the fragment's start; of sound the first alone."""
     shortest: int
     """Shortest sample, ticks."""
+    final: int
+    """The sample that is shown last, ticks."""
     negative_offsets: bool
     relative: bool
     """default-base-is-moof, and no base-data-offset."""
     inside: bool
     """All samples lie in the mdat that follows."""
     encrypted: bool
-    picture: int | None
-    """NAL unit type of the first picture; None where the codec has no NAL units."""
+    whole: bool
+    """It tells durations, sizes and flags of its samples itself, nothing by the trex."""
+    keys: int
+    """Descriptions of keys that it brings along (ISO/IEC 23001-7 6)."""
+    front: Front
+    """What its first picture is."""
 
     @property
     def end(self) -> int:
@@ -78,18 +85,13 @@ class Segment:
     def decode_time(self) -> int | None:
         return self.fragments[0].decode_time if self.fragments else None
 
-    @property
+    @cached_property
     def duration(self) -> int:
         return sum(f.duration for f in self.fragments)
 
     @property
     def end(self) -> int:
         return (self.decode_time or 0) + self.duration
-
-
-def is_idr(codec: str, picture: int | None) -> bool:
-    """Whether a NAL unit type is an IDR picture (Apple 7.4); True for codecs that have no such type."""
-    return picture in _IDR[codec[:3]] if codec[:3] in _IDR else True
 
 
 def container_of(head: bytes) -> str:
@@ -165,6 +167,7 @@ class _Traf:
         children = list(boxes(data, traf.payload, traf.end))
         self.kinds = {b.kind for b in children}
         self.runs = [b for b in children if b.kind == "trun"]
+        self.keys = sum(_descriptions(data, b) for b in children if b.kind == "sgpd")
         (self.sequence,) = struct.unpack_from(">I", data, mfhd.payload + 4)
         tfhd = next((b for b in children if b.kind == "tfhd"), None)
         if tfhd is None:
@@ -178,7 +181,8 @@ class _Traf:
         flags, self.track_id = struct.unpack_from(">II", self.data, box.payload)
         at = box.payload + 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0)
         values = [base.duration, base.size, base.flags]
-        for n, bit in enumerate((0x8, 0x10, 0x20)):
+        self.told = [bool(flags & bit) for bit in _TFHD]
+        for n, bit in enumerate(_TFHD):
             if flags & bit:
                 (values[n],) = struct.unpack_from(">I", self.data, at)
                 at += 4
@@ -210,6 +214,10 @@ class _Traf:
                 next(values) if head & 0x800 else 0,
             )
 
+    def _whole(self) -> bool:
+        heads = [int.from_bytes(self.data[run.payload : run.payload + 4], "big") for run in self.runs]
+        return all(told or all(head & bit for head in heads) for told, bit in zip(self.told, _TRUN, strict=True))
+
     def _offset(self, run: Box, moof: Box) -> int:
         (head,) = struct.unpack_from(">I", self.data, run.payload)
         return moof.start + (struct.unpack_from(">i", self.data, run.payload + 8)[0] if head & 1 else 0)
@@ -218,20 +226,21 @@ class _Traf:
         time = start = self.decode_time or 0
         sync: list[int] = []
         shown: list[int] = []
-        ends: list[int] = []
+        ends: list[tuple[int, int]] = []
         count = size = 0
-        shortest, negative = 0, False
+        shortest, negative, begins = 0, False, 0
         for duration, length, flags, offset in (s for run in self.runs for s in self._samples(run)):
             if not flags & _NON_SYNC:
                 sync.append(time - start)
             shown.append(time + offset)
-            ends.append(time + offset + duration)
+            ends.append((time + offset + duration, duration))
+            begins = begins or length
             time, size, count = time + duration, size + length, count + 1
             shortest, negative = min(shortest or duration, duration), negative or offset < 0
         data_at = self._offset(self.runs[0], moof) if self.runs else moof.end
         has_mdat = mdat is not None and mdat.kind == "mdat"
         inside = mdat is not None and has_mdat and mdat.payload <= data_at and data_at + size <= mdat.end
-        picture = _first_picture(source, data_at, codec) if inside and count and "senc" not in self.kinds else None
+        clear = inside and count and "senc" not in self.kinds
         return Fragment(
             sequence=self.sequence,
             track_id=self.track_id,
@@ -241,28 +250,23 @@ class _Traf:
             duration=time - start,
             samples=count,
             shown_from=min(shown, default=start),
-            shown_to=max(ends, default=start),
+            shown_to=max(ends, default=(start, 0))[0],
             sync=tuple(sync) if len(sync) < count else tuple(sync[:1]),
             shortest=shortest,
+            final=max(ends, default=(start, 0))[1],
             negative_offsets=negative,
             relative=self.relative,
             inside=inside,
             encrypted="senc" in self.kinds,
-            picture=picture,
+            whole=self._whole(),
+            keys=self.keys,
+            front=front_of(source, data_at, begins, codec) if clear else Front(),
         )
 
 
-def _first_picture(source: Source, at: int, codec: Codec) -> int | None:
-    """NAL unit type of the first picture of the sample that begins at `at`."""
-    family = codec.text[:3]
-    if family not in _PICTURES:
-        return None
-    for _ in range(_MAX_UNITS):
-        if at + codec.nal_length + 1 > source.size:
-            return None
-        unit = source.get(at, codec.nal_length + 1)
-        kind = unit[-1] & 0x1F if family == "avc" else unit[-1] >> 1 & 0x3F
-        if kind in _PICTURES[family]:
-            return kind
-        at += codec.nal_length + int.from_bytes(unit[:-1], "big")
-    return None
+def _descriptions(data: bytes, box: Box) -> int:
+    """How many keys an sgpd of `seig` describes (ISO/IEC 14496-12 8.9.3)."""
+    if data[box.payload + 4 : box.payload + 8] != b"seig":
+        return 0
+    (count,) = struct.unpack_from(">I", data, box.payload + (8 if data[box.payload] == 0 else 12))
+    return int(count)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from raven.check.addressing import Reference
 from raven.check.isobmff import Init
@@ -18,7 +19,7 @@ from raven.check.vtt import Vtt
 
 @dataclass(frozen=True)
 class Problem:
-    """A reference that could not be read: `kind` is `missing`, `damaged` or `outside`."""
+    """A reference that could not be read: `kind` is `missing`, `moved`, `damaged` or `outside`."""
 
     kind: str
     where: str
@@ -50,12 +51,12 @@ class Timed:
     def bytes(self) -> int:
         return self.segment.bytes if self.segment else 0
 
-    @property
+    @cached_property
     def seconds(self) -> Fraction | None:
         """Duration by its samples."""
         if self.segment is None or not self.segment.fragments or self.init is None or not self.init.timescale:
             return None
-        return Fraction(self.segment.duration, self.init.timescale)
+        return fraction(self.segment.duration, self.init.timescale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,40 +74,46 @@ class Track:
     def init(self) -> Init | None:
         return next((s.init for s in self.segments if s.init), None)
 
-    @property
+    @cached_property
     def duration(self) -> Fraction:
         """As declared."""
-        return sum((s.duration for s in self.segments), Fraction(0))
+        scale, lengths = in_ticks([s.duration for s in self.segments])
+        return Fraction(sum(lengths), scale)
 
-    @property
-    def pairs(self) -> Iterator[tuple[Init, Timed, Segment]]:
+    @cached_property
+    def pairs(self) -> tuple[tuple[Init, Timed, Segment], ...]:
         """The segments that could be read as CMAF, with their init segments."""
-        for timed in self.segments:
-            if timed.init and timed.init.timescale and timed.segment and timed.segment.fragments:
-                yield timed.init, timed, timed.segment
+        return tuple(
+            (timed.init, timed, timed.segment)
+            for timed in self.segments
+            if timed.init and timed.init.timescale and timed.segment and timed.segment.fragments
+        )
 
-    @property
+    @cached_property
     def frame_rate(self) -> Fraction | None:
-        """Frames/s over all samples."""
-        init = self.init
-        samples = sum(f.samples for _, _, s in self.pairs for f in s.fragments)
-        ticks = sum(s.duration for _, _, s in self.pairs)
-        return Fraction(samples * init.timescale, ticks) if init and ticks else None
+        """Frames/s over all samples but the last, which may end early: with the film."""
+        fragments = [f for _, _, s in self.pairs for f in s.fragments]
+        samples, ticks = sum(f.samples for f in fragments), sum(f.duration for f in fragments)
+        if samples > 1 and ticks > fragments[-1].final:
+            samples, ticks = samples - 1, ticks - fragments[-1].final
+        return Fraction(samples * self.init.timescale, ticks) if self.init and ticks else None
 
     @cached_property
     def peak(self) -> Fraction:
         """Bit/s of the densest run of 0.5 to 1.5 target durations (RFC 8216 4.3.4.2), Apple's measured peak."""
-        target = (self.playlist and self.playlist.target) or max((s.duration for s in self.segments), default=0)
-        peak = Fraction(0)
-        for first in range(len(self.segments)):
-            size, duration = 0, Fraction(0)
-            for timed in self.segments[first:]:
-                size, duration = size + timed.bytes, duration + timed.duration
+        scale, lengths = in_ticks([s.duration for s in self.segments])
+        target = scale * self.playlist.target if self.playlist and self.playlist.target else max(lengths, default=0)
+        sizes = [s.bytes for s in self.segments]
+        most, over = 0, 1
+        for first in range(len(lengths)):
+            size = duration = 0
+            for place in range(first, len(lengths)):
+                size, duration = size + sizes[place], duration + lengths[place]
                 if duration * 2 > target * 3:
                     break
-                if duration * 2 >= target and duration:
-                    peak = max(peak, 8 * size / duration)
-        return peak or self.average
+                if duration and duration * 2 >= target and size * over > most * duration:
+                    most, over = size, duration
+        return Fraction(8 * most * scale, over) or self.average
 
     @cached_property
     def average(self) -> Fraction:
@@ -195,28 +202,37 @@ class Tree:
         )
 
     def _hls_segments(self, playlist: Playlist) -> Iterator[Timed]:
-        start = Fraction(0)
-        for found in playlist.segments:
+        scale, lengths = in_ticks([found.duration or Fraction(0) for found in playlist.segments])
+        start = 0
+        for found, length in zip(playlist.segments, lengths, strict=True):
             resource, init = (
                 segment_resource(playlist, found, self.origin),
-                map_resource(playlist, found.map, self.origin),
+                map_resource(playlist.path, found.map, self.origin),
             )
-            duration = found.duration or Fraction(0)
             if resource is not None:
                 where = f"{playlist.path} line {found.line}"
                 yield Timed(
-                    where, resource, start, duration, found.discontinuity,
+                    where, resource, Fraction(start, scale), found.duration or Fraction(0), found.discontinuity,
                     self.inits.get(init) if init else None, self.segments.get(resource),
                 )  # fmt: skip
-            start += duration
+            start += length
 
     @cached_property
+    def dash_rows(self) -> tuple[tuple[Period, Track], ...]:
+        """The Representations as tracks, each with its Period."""
+        found = ((p, s, r) for p in (self.mpd.periods if self.mpd else ()) for s in p.sets for r in s.representations)
+        return tuple((p, self._dash_track(p, s, r)) for p, s, r in found)
+
+    @property
     def dash(self) -> tuple[Track, ...]:
         """The Representations as tracks."""
-        found = ((p, s, r) for p in (self.mpd.periods if self.mpd else ()) for s in p.sets for r in s.representations)
-        return tuple(self.dash_track(*one) for one in found)
+        return tuple(track for _, track in self.dash_rows)
 
-    def dash_track(self, period: Period, group: AdaptationSet, representation: Representation) -> Track:
+    def in_set(self, group: AdaptationSet) -> tuple[Track, ...]:
+        """The tracks of an AdaptationSet."""
+        return tuple(track for track in self.dash if track.representation in group.representations)
+
+    def _dash_track(self, period: Period, group: AdaptationSet, representation: Representation) -> Track:
         how = representation.addressing
         references = how.references or self.indexed.get(representation.where, ())
         init = self.inits.get(how.init) if how.init else None
@@ -225,13 +241,14 @@ class Tree:
             Timed(
                 f"{representation.where} segment {n}",
                 ref.resource,
-                period.start + Fraction(ref.start - how.offset, scale),
-                Fraction(ref.duration, scale),
+                period.start + start if period.start else start,
+                fraction(ref.duration, scale),
                 n == 1,
                 init,
                 self.segments.get(ref.resource),
             )
             for n, ref in enumerate(references, 1)
+            for start in (Fraction(ref.start - how.offset, scale),)
         )
         trick = group.values("EssentialProperty", "http://dashif.org/guidelines/trickmode")
         return Track(representation.where, "iframes" if trick else group.media, segments, representation=representation)
@@ -256,13 +273,27 @@ def segment_resource(playlist: Playlist, segment: MediaSegment, origin: str | No
         return None
 
 
-def map_resource(playlist: Playlist, tag: Tag | None, origin: str | None) -> Resource | None:
-    """Where the init segment of an EXT-X-MAP lies; None without one, or outside of the tree."""
-    if tag is None or not tag.text("URI"):
-        return None
-    span = byte_range(tag.text("BYTERANGE") or "")
+def map_resource(base: str, tag: Tag | None, origin: str | None) -> Resource | None:
+    """Where the init segment of an EXT-X-MAP in the playlist `base` lies; None without one, or outside of the tree."""
+    uri = tag.text("URI") if tag else None
+    return _init_resource(base, uri, (tag and tag.text("BYTERANGE")) or "", origin) if uri else None
+
+
+@lru_cache(maxsize=1 << 10)  # the same for all segments of a playlist
+def _init_resource(base: str, uri: str, span: str, origin: str | None) -> Resource | None:
+    found = byte_range(span)
     try:
-        path = resolve(playlist.path, tag.text("URI") or "", origin)
+        path = resolve(base, uri, origin)
     except OutsideTree:
         return None
-    return Resource(path, span[1] or 0, span[0]) if span else Resource(path)
+    return Resource(path, found[1] or 0, found[0]) if found else Resource(path)
+
+
+fraction = lru_cache(maxsize=1 << 12)(Fraction)
+"""For lengths, of which a film has thousands and few that differ: to make one takes a gcd."""
+
+
+def in_ticks(seconds: Sequence[Fraction]) -> tuple[int, list[int]]:
+    """Seconds as multiples of a tick that fits all, with the ticks in a second: whole numbers add up much faster."""
+    scale = math.lcm(*{s.denominator for s in seconds})
+    return scale, [s.numerator * (scale // s.denominator) for s in seconds]

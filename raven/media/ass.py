@@ -174,6 +174,12 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def squeezed(text: str) -> str:
+    """Cue text with one space between words, where spaces were only there to put them in their places."""
+    lines = (re.sub("[ \N{NO-BREAK SPACE}]+", " ", line).strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
 def _settings(state: _State, height: float | None) -> str:
     """Where the cue stands, as far as every player can place it: the thirds of the picture."""
     column, row = (state.style.alignment - 1) % 3, (state.style.alignment - 1) // 3

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 SYNC_FLAG = 0x00010000  # 14496-12 8.8.3.1: sample_is_non_sync_sample
+_INDEPENDENT, _DEPENDENT = 0x02000000, 0x01000000  # sample_depends_on
 VISUAL_ENTRY, AUDIO_ENTRY = 78, 28
 """Bytes of a sample entry before its child boxes."""
 _STSD = "moov/trak/mdia/minf/stbl/stsd"
@@ -235,12 +236,34 @@ def type_box(kind: str, *brands: str) -> bytes:
     return box(kind, brands[0].encode(), bytes(4), "".join(brands).encode())
 
 
+def with_samples(data: bytes | memoryview, fragment: Fragment, samples: Sequence[Sample]) -> tuple[bytes, slice]:
+    """A fragment with other times: a moof of `samples`, and where its mdat lies in `data`. Raises BoxError.
+
+    Track 1, one traf, one trun, offsets relative to the moof (ISO/IEC 23000-19 7.3.2.3, 7.5.13).
+    """
+    old = find(data, "moof", fragment.start, fragment.end)
+    mfhd = find(data, "mfhd", old.payload, old.end)
+    tfhd = box("tfhd", struct.pack(">II", 0x020000, 1))
+    tfdt = box("tfdt", struct.pack(">IQ", 1 << 24, samples[0].decode_time))
+    row = b"".join(
+        struct.pack(
+            ">IIII", s.duration, s.size, _INDEPENDENT if s.sync else _DEPENDENT | SYNC_FLAG, s.composition_offset
+        )
+        for s in samples
+    )
+    kept = bytes(data[mfhd.start : mfhd.end])
+    moof_size = 8 + len(kept) + 8 + len(tfhd) + len(tfdt) + 20 + len(row)
+    to_data = moof_size + samples[0].offset - old.end
+    trun = box("trun", struct.pack(">IIi", 0x1 | 0x100 | 0x200 | 0x400 | 0x800, len(samples), to_data), row)
+    return box("moof", kept, box("traf", tfhd, tfdt, trun)), slice(old.end, fragment.end)
+
+
 def sync_fragment(sequence: int, decode_time: int, duration: int, sizes: list[int]) -> bytes:
     """The moof and the mdat's header of a fragment of sync samples of equal `duration`; their bytes follow it.
 
     Track 1, one traf, one trun, offsets relative to the moof (ISO/IEC 23000-19 7.3.2.3, 7.5.13).
     """
-    tfhd = box("tfhd", struct.pack(">IIII", 0x020000 | 0x8 | 0x20, 1, duration, 0x02000000))  # depends on no other
+    tfhd = box("tfhd", struct.pack(">IIII", 0x020000 | 0x8 | 0x20, 1, duration, _INDEPENDENT))
     tfdt = box("tfdt", struct.pack(">IQ", 1 << 24, decode_time))
     mfhd = box("mfhd", struct.pack(">II", 0, sequence))
     trun_size = 8 + 12 + 4 * len(sizes)

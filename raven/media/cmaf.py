@@ -9,7 +9,8 @@ first decode time and, after the edit, the first presentation time are 0 in all 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from raven.errors import OutputWrong
@@ -24,7 +25,8 @@ BRANDS = ("iso6", "cmfc", "mp41")  # ISO/IEC 23000-19 7.2: cmfc, no negative com
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment: its number from 1, length (frames or samples), and byte pieces: literal, or ranges of the file."""
+    """One segment: its number from 1, its length (frames of the grid, or samples of sound), and its bytes in pieces:
+    literal, or ranges of the file."""
 
     number: int
     length: int
@@ -62,38 +64,64 @@ def split_file(data: bytes | memoryview, timescale: int, what: str) -> tuple[byt
     return boxes.type_box("ftyp", *brands) + init[moov.start : moov.end], fragments
 
 
-def cut_video(data: bytes | memoryview, grid: Grid, span: Span, what: str) -> Track:
-    """The segments of a chunk of one rendition; `what` names it in errors.
+def cut_video(
+    data: bytes | memoryview, grid: Grid, span: Span, what: str, every: int = 1, encoded: Span | None = None
+) -> Track:
+    """The segments of a chunk of one rendition, which has every n-th frame; `what` names it in errors.
 
-    Raises OutputWrong where the law is broken: exactly `span`'s frames, at their exact times, each of one frame's
-    length, an IDR (in AV1 a key frame) at every GOP and nowhere else.
+    `encoded` is the span with the frames after it that the encoder could look ahead to; these are left out. Raises
+    OutputWrong where the law is broken: exactly `span`'s frames, at their exact times, each of one frame's length, an
+    IDR (in AV1 a key frame) at every GOP and nowhere else.
     """
     init, fragments = split_file(data, grid.timescale, what)
+    fragments = _first(fragments, span.taken(every), (encoded or span).taken(every))
     samples = [s for f in fragments for s in f.samples]
-    delay = _check_frames(samples, grid, span, what)
-    init = _check_keyframes(init, data, samples, grid, what)
+    delay = _check_frames(samples, grid, span, every, what)
+    init = _check_keyframes(init, data, samples, grid.gop // every, what)
+    surplus = (span.taken(every) * every - span.frames) * grid.frame_ticks
     cut: list[Segment] = []
     first = 0
-    wanted = [s.frames for s in grid.segments(span)]
-    for count in wanted:
+    for part in grid.segments(span):
         pieces: list[bytes | slice] = [STYP]
-        frames = 0
+        frames, count = 0, part.taken(every)
         while frames < count and first < len(fragments):
-            pieces.append(slice(fragments[first].start, fragments[first].end))
+            pieces += _pieces(data, fragments[first], surplus if first == len(fragments) - 1 else 0)
             frames += len(fragments[first].samples)
             first += 1
         if frames != count:
             raise OutputWrong(f"{what}: a segment has {frames} frames, wanted {count}")
-        cut.append(Segment(grid.segment_number(span.first) + len(cut), count, tuple(pieces)))
+        cut.append(Segment(grid.segment_number(part.first), part.frames, tuple(pieces)))
     return Track(boxes.with_edit(init, delay), tuple(cut), samples[0].decode_time)
 
 
-def _check_frames(samples: list[Sample], grid: Grid, span: Span, what: str) -> int:
+def _first(fragments: list[Fragment], count: int, most: int) -> list[Fragment]:
+    """The fragments with the first `count` samples, if whole ones have them and all have `most` at most; else all."""
+    starts = list(itertools.accumulate((len(f.samples) for f in fragments), initial=0))
+    return fragments[: starts.index(count)] if count in starts and starts[-1] <= most else fragments
+
+
+def _pieces(data: bytes | memoryview, fragment: Fragment, surplus: int) -> tuple[bytes | slice, ...]:
+    """A fragment as it is, but for the frame that is shown last: `surplus` ticks of it are beyond the film's end."""
+    if not surplus:
+        return (slice(fragment.start, fragment.end),)
+    last = max(fragment.samples, key=lambda sample: sample.presentation_time)
+    at = fragment.samples.index(last)
+    # what is decoded after it moves up, and is shown when it was
+    after = [
+        replace(s, decode_time=s.decode_time - surplus, composition_offset=s.composition_offset + surplus)
+        for s in fragment.samples[at + 1 :]
+    ]
+    samples = [*fragment.samples[:at], replace(last, duration=last.duration - surplus), *after]
+    return boxes.with_samples(data, fragment, samples)
+
+
+def _check_frames(samples: list[Sample], grid: Grid, span: Span, every: int, what: str) -> int:
     """The B-frame delay in ticks."""
-    if len(samples) != span.frames:
-        raise OutputWrong(f"{what}: {len(samples)} frames came out, wanted {span.frames}")
-    step = grid.frame_ticks
-    start = span.first * step
+    count = span.taken(every)
+    if len(samples) != count:
+        raise OutputWrong(f"{what}: {len(samples)} frames came out, wanted {count}")
+    start = span.first * grid.frame_ticks
+    step = every * grid.frame_ticks
     for index, sample in enumerate(samples):
         if sample.duration != step or sample.decode_time != start + index * step:
             raise OutputWrong(
@@ -101,17 +129,17 @@ def _check_frames(samples: list[Sample], grid: Grid, span: Span, what: str) -> i
             )
     shown = sorted(s.presentation_time for s in samples)
     delay = shown[0] - start
-    if delay < 0 or shown != list(range(shown[0], shown[0] + span.frames * step, step)):
+    if delay < 0 or shown != list(range(shown[0], shown[0] + count * step, step)):
         raise OutputWrong(f"{what}: the frames are not shown in a row from {start} on; the first is at {shown[0]}")
     return delay
 
 
-def _check_keyframes(init: bytes, data: bytes | memoryview, samples: list[Sample], grid: Grid, what: str) -> bytes:
+def _check_keyframes(init: bytes, data: bytes | memoryview, samples: list[Sample], gop: int, what: str) -> bytes:
     """The init segment that fits the samples."""
     starts: list[bytes] = []
     try:
         for index, sample in enumerate(samples):
-            wanted = index % grid.gop == 0
+            wanted = index % gop == 0
             if sample.sync != wanted:
                 raise OutputWrong(f"{what}: frame {index} is {'no' if wanted else 'an unwanted'} keyframe")
             if wanted:

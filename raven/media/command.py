@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from raven.limits import Limits
 from raven.media.encoders import encoder_arguments
-from raven.media.filters import colour_filters, grid_filters, picture_filters
+from raven.media.filters import colour_filters, every_filter, grid_filters, picture_filters
+from raven.media.formats import FORMATS
 from raven.media.grid import Grid, Span
 from raven.media.hdr import tone_map
 from raven.media.iframes import IframeOrder, frames_in, select_filter
@@ -64,6 +65,11 @@ class ChunkOrder:
     max_pixels: int = MAX_PIXELS
     """The largest picture that is decoded."""
 
+    @property
+    def encoded(self) -> Span:
+        """The chunk's frames, and those after it that its encoder looks ahead to, as far as its object has them."""
+        return self.span if self.tail else Span(self.span.first, self.span.last + self.grid.look_ahead)
+
 
 @dataclass(frozen=True)
 class _Branch:
@@ -80,7 +86,14 @@ class _Branch:
 
 def _branches(order: ChunkOrder) -> list[_Branch]:
     found = [
-        _Branch(f"v{i}", r.width, r.height, f"format={r.pixel_format}[out{i}]", sdr=r.video_range == "SDR")
+        _Branch(
+            f"v{i}",
+            r.width,
+            r.height,
+            f"format={r.pixel_format}[out{i}]",
+            every_filter(order.grid, r.every),
+            sdr=r.video_range == "SDR",
+        )
         for i, r in enumerate(order.renditions)
     ]
     if order.iframes:
@@ -126,7 +139,7 @@ def _video_output(rendition: Rendition, order: ChunkOrder, frames: int) -> list[
     return [
         *encoder_arguments(rendition, grid),
         "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
-        "-frames:v", str(frames),  # the law: exactly this many
+        "-frames:v", str(frames),  # the law: exactly this many, and those that the encoder looks ahead
         "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks
         # one fragment a keyframe; absolute times (frag_discont) since the chunk is a middle piece of the whole. Decode
         # times then start at the chunk's own time, composition offsets are the B-frame delay and more, never negative
@@ -148,20 +161,40 @@ def _thumbs_output(thumbs: Mapping[int, int]) -> list[str]:
     ]  # fmt: skip
 
 
-def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
-    """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
-    command = [
+def decode_command(ffmpeg: str, source: str, order: ChunkOrder) -> list[str]:
+    """Decodes a chunk onto the grid and makes nothing of it: how many frames it has stands in the progress."""
+    return [
+        *_read(ffmpeg, source, order),
+        "-map", "0:v:0",
+        "-vf", grid_filters(order.video, order.grid, order.span, order.tail),
+        "-fps_mode", "passthrough",
+        "-frames:v", str(order.span.frames),
+        "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def trial_command(ffmpeg: str) -> list[str]:
+    """Makes one picture out of nothing: whether this ffmpeg works at all."""
+    return [ffmpeg, *COMMON, "-f", "lavfi", "-i", "color=size=64x64", "-frames:v", "1", "-f", "null", "-"]
+
+
+def _read(ffmpeg: str, source: str, order: ChunkOrder) -> list[str]:
+    return [
         ffmpeg, *COMMON, *_PICTURES, *INPUT,
         "-max_pixels", str(order.max_pixels),  # pictures may grow in mid-stream, and a decoder allocates as told
         "-i", source,
-        "-filter_complex", encode_graph(order),
     ]  # fmt: skip
+
+
+def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
+    """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
+    command = [*_read(ffmpeg, source, order), "-filter_complex", encode_graph(order)]
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
         command += [
             "-map",
             f"[out{i}]",
-            *_video_output(rendition, order, order.span.frames),
+            *_video_output(rendition, order, order.encoded.taken(rendition.every)),
             f"{folder}/{rendition.name}.mp4",
         ]
     if order.iframes:
@@ -170,6 +203,26 @@ def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> 
     if order.thumbs:
         command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder.replace('%', '%%')}/%06d.jpg"]
     return command
+
+
+def remake_command(ffmpeg: str, source: str, target: str, limits: Limits, seconds: float | None = None) -> list[str]:
+    """Decodes the main video and all sound of an untrusted file, or `seconds` of it, into a lossless Matroska file."""
+    return [
+        ffmpeg, *COMMON,
+        "-threads", "1",  # as in `_PICTURES`
+        "-protocol_whitelist", "file",  # the source itself; nothing that it names is reached
+        "-format_whitelist", FORMATS,  # nothing that consists of references, no device, no generator
+        "-max_streams", str(limits.streams),
+        "-max_pixels", str(limits.pixels),
+        "-i", source,
+        "-map", "0:V:0?",  # no cover art
+        "-map", "0:a?",
+        "-t", str(seconds or limits.seconds + 1),  # a second more, so that the limit is told and not met
+        "-fps_mode", "passthrough",  # each frame with its own time
+        "-c:v", "ffv1", "-level", "3",  # lossless, in all pixel formats; each frame alone, so it can be cut anywhere
+        "-c:a", "flac",
+        "-f", "matroska", target,
+    ]  # fmt: skip
 
 
 def test_picture_command(ffmpeg: str, target: str, seconds: int) -> list[str]:

@@ -46,19 +46,13 @@ def _video(period: ET.Element, tracks: Sequence[VideoTrack], presentation: Prese
     """The adaptation set of one codec: players switch within it."""
     tracks = sorted(tracks, key=lambda t: t.average_bandwidth)
     top = max(tracks, key=lambda t: t.width * t.height)
-    rate = presentation.rate or Fraction(1)
     shape = Fraction(top.width, top.height)
-    group = ET.SubElement(
+    group = _segmented_set(
         period,
-        "AdaptationSet",
-        id=_next_id(period),
-        contentType="video",
-        mimeType="video/mp4",
-        segmentAlignment="true",
-        startWithSAP="1",
+        "video",
         maxWidth=str(top.width),
         maxHeight=str(top.height),
-        maxFrameRate=_rate(rate),
+        maxFrameRate=_rate(max(track.rate for track in tracks)),
         par=f"{shape.numerator}:{shape.denominator}",
     )
     if tracks[0].carries_captions:
@@ -67,24 +61,34 @@ def _video(period: ET.Element, tracks: Sequence[VideoTrack], presentation: Prese
         # a player that cannot show it must leave it (DASH-IF IOP 4.3, 10.3; ISO/IEC 23091-2)
         for name, value in zip(CICP, top.colour, strict=True):
             ET.SubElement(group, "EssentialProperty", schemeIdUri=f"urn:mpeg:mpegB:cicp:{name}", value=str(value))
-    # all rungs have the same borders: one timeline for all
+    # all rungs have the same borders, whatever their rates: one timeline for all
     _template(group, tracks[0], names.video_path("$RepresentationID$"))
     for track in tracks:
-        ET.SubElement(
-            group,
-            "Representation",
-            id=track.name,
-            bandwidth=str(track.peak_bandwidth),
-            codecs=track.codec,
-            width=str(track.width),
-            height=str(track.height),
-            frameRate=_rate(rate),
-            sar="1:1",
-        )
+        _pictures(group, track)
 
 
-def _next_id(period: ET.Element) -> str:
-    return str(len(period))
+def _set(period: ET.Element, kind: str, mime_type: str, **attributes: str) -> ET.Element:
+    """An adaptation set, numbered by its place in the period."""
+    about = {"id": str(len(period)), "contentType": kind, "mimeType": mime_type}
+    return ET.SubElement(period, "AdaptationSet", about | attributes)
+
+
+def _segmented_set(period: ET.Element, kind: str, **attributes: str) -> ET.Element:
+    """A set of representations that are cut at the same places, each segment beginning with an access point."""
+    return _set(period, kind, f"{kind}/mp4", segmentAlignment="true", startWithSAP="1", **attributes)
+
+
+def _pictures(group: ET.Element, track: VideoTrack, **attributes: str) -> None:
+    about = {
+        "id": track.name,
+        "bandwidth": str(track.peak_bandwidth),
+        "codecs": track.codec,
+        "width": str(track.width),
+        "height": str(track.height),
+        "frameRate": _rate(track.rate),
+        "sar": "1:1",
+    }
+    ET.SubElement(group, "Representation", about | attributes)
 
 
 def _captions(group: ET.Element, channels: Sequence[str]) -> None:
@@ -104,18 +108,11 @@ def _rate(rate: Fraction) -> str:
 def _audio(period: ET.Element, tracks: Sequence[AudioTrack]) -> None:
     """The adaptation set of one track with one number of channels: players switch within it."""
     one = tracks[0]
-    group = ET.SubElement(
-        period,
-        "AdaptationSet",
-        id=_next_id(period),
-        contentType="audio",
-        mimeType="audio/mp4",
-        lang=one.language,
-        segmentAlignment="true",
-        startWithSAP="1",
-    )
-    role = "main" if one.default else "alternate"
-    ET.SubElement(group, "Label").text = printable(one.label)  # before Role, says the schema
+    group = _segmented_set(period, "audio", lang=one.language)
+    role = "main" if one.default else "description" if one.describes else "alternate"
+    ET.SubElement(group, "Label").text = printable(one.label)  # before Accessibility and Role, says the schema
+    if one.describes:  # 1: for the visually impaired (ETSI TS 103 285 10.2.4)
+        ET.SubElement(group, "Accessibility", schemeIdUri="urn:tva:metadata:cs:AudioPurposeCS:2007", value="1")
     ET.SubElement(group, "Role", schemeIdUri="urn:mpeg:dash:role:2011", value=role)
     _template(group, one, names.audio_path("$RepresentationID$"))  # all are cut at the same packets
     for track in sorted(tracks, key=lambda t: t.average_bandwidth):
@@ -138,27 +135,12 @@ def _audio(period: ET.Element, tracks: Sequence[AudioTrack]) -> None:
 def _trick_mode(period: ET.Element, track: IframeTrack, rate: Fraction) -> None:
     """The I-frames as a set of their own that belongs to all other video (DASH-IF IOP 4.3, 3.2.9)."""
     mains = " ".join(other.get("id", "") for other in period.iterfind("AdaptationSet[@contentType='video']"))
-    group = ET.SubElement(
-        period,
-        "AdaptationSet",
-        id=_next_id(period),
-        contentType="video",
-        mimeType="video/mp4",
-        segmentAlignment="true",
-        startWithSAP="1",
-    )
+    group = _segmented_set(period, "video")
     ET.SubElement(group, "EssentialProperty", schemeIdUri="http://dashif.org/guidelines/trickmode", value=mains)
     _template(group, track, names.IFRAMES)
-    ET.SubElement(
+    _pictures(
         group,
-        "Representation",
-        id=track.name,
-        bandwidth=str(track.peak_bandwidth),
-        codecs=track.codec,
-        width=str(track.width),
-        height=str(track.height),
-        frameRate=_rate(track.rate),
-        sar="1:1",
+        track,
         maxPlayoutRate=str(int(rate / track.rate)),  # then a decoder has as many frames a second as the rungs have
         codingDependency="false",
     )
@@ -166,9 +148,7 @@ def _trick_mode(period: ET.Element, track: IframeTrack, rate: Fraction) -> None:
 
 def _text(period: ET.Element, track: TextTrack) -> None:
     """Subtitles as one WebVTT file beside the segments (DASH-IF IOP 6.4.4: side-loaded)."""
-    group = ET.SubElement(
-        period, "AdaptationSet", id=_next_id(period), contentType="text", mimeType="text/vtt", lang=track.language
-    )
+    group = _set(period, "text", "text/vtt", lang=track.language)
     ET.SubElement(group, "Label").text = printable(track.label)
     role = "forced-subtitle" if track.forced else "caption" if track.hearing_impaired else "subtitle"
     ET.SubElement(group, "Role", schemeIdUri="urn:mpeg:dash:role:2011", value=role)
@@ -185,7 +165,7 @@ def _thumbnails(period: ET.Element, sheets: Sheets) -> None:
     All sheets have one duration, also the last one, whose rest is beyond the end.
     """
     sprites = sheets.sprites
-    group = ET.SubElement(period, "AdaptationSet", id=_next_id(period), contentType="image", mimeType="image/jpeg")
+    group = _set(period, "image", "image/jpeg")
     ET.SubElement(
         group,
         "SegmentTemplate",

@@ -10,11 +10,12 @@ from raven.model import Rendition
 
 def encoder_arguments(rendition: Rendition, grid: Grid) -> list[str]:
     """Encoder settings of a rendition: capped constant quality in closed GOPs on the grid."""
+    gop = grid.gop // rendition.every
     flags = [
         "-c:v", rendition.codec,
         "-preset", rendition.preset,
         "-crf", f"{rendition.crf:g}",  # constant quality: independent chunks do not step at the seams
-        *_OWN[rendition.codec](rendition, grid),
+        *_OWN[rendition.codec](rendition, gop),
         "-flags:v", "+bitexact",  # no encoder banner that differs between builds
     ]  # fmt: skip
     if rendition.maxrate is not None:
@@ -25,24 +26,32 @@ def encoder_arguments(rendition: Rendition, grid: Grid) -> list[str]:
     return flags
 
 
-def _x264(rendition: Rendition, grid: Grid) -> list[str]:
+def _x264(rendition: Rendition, gop: int) -> list[str]:
     parameters = {
-        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
+        "keyint": str(gop),  # an IDR every GOP, at exact frames
         "min-keyint": "1",
         "scenecut": "0",  # no keyframe but the grid's: segment borders equal in all rungs
         "open-gop": "0",  # each GOP decodes alone
         "stitchable": "1",  # headers do not depend on the content: one init segment for all chunks
+        # each chunk is a film to x264, whose first IDR would have a quantiser 1.4 times that of all others: these have
+        # `ipratio` taken off what the P-frames before them had. Its share of the rate times 1.4 makes it their equal
+        "zones": "0,0,b=1.4",
         **rendition.options,
     }
+    if parameters["keyint"] == "1":
+        del parameters["zones"]  # of I-frames alone all are treated as the first one
+    if rendition.maxrate is not None:
+        # as full as the buffer is between GOPs where the cap binds; by x264's own 0.9 each chunk would overdraw it
+        parameters.setdefault("vbv-init", "0.7")
     return [
         "-threads:v", str(rendition.threads),  # x264's output depends on it: fixed in the job
         "-x264-params", _joined(parameters),
     ]  # fmt: skip
 
 
-def _x265(rendition: Rendition, grid: Grid) -> list[str]:
+def _x265(rendition: Rendition, gop: int) -> list[str]:
     parameters = {
-        "keyint": str(grid.gop),  # an IDR every GOP, at exact frames
+        "keyint": str(gop),  # an IDR every GOP, at exact frames
         "min-keyint": "1",
         "scenecut": "0",  # no keyframe but the grid's
         "open-gop": "0",  # IDR, not CRA, which may have leading pictures of the GOP before (Apple 7.4)
@@ -60,9 +69,9 @@ def _x265(rendition: Rendition, grid: Grid) -> list[str]:
     ]  # fmt: skip
 
 
-def _svt_av1(rendition: Rendition, grid: Grid) -> list[str]:
+def _svt_av1(rendition: Rendition, gop: int) -> list[str]:
     parameters = {
-        "keyint": str(grid.gop),  # a key frame every GOP, at exact frames
+        "keyint": str(gop),  # a key frame every GOP, at exact frames
         "irefresh-type": "2",  # key frames that close the GOP, not forward key frames
         "scd": "0",  # no key frame but the grid's
         # with a cap, two runs give the same bytes only without parallelism in the encoder; rungs still run side by side

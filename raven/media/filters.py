@@ -18,14 +18,13 @@ chunk silently by the B-frame delay.
 
 PARTS = 100_000
 """Parts of a second that times are rounded to before they are rounded to frames."""
-LEAD = 2
-"""Frames that a deinterlacer looks back and ahead for a picture; a chunk carries them."""
 
 
 def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
     """Source times to grid frames, by a rule that depends on absolute time alone and so is equal in all chunks."""
     rate = _ratio(grid.rate)
     chain = [
+        *([_beginning_in_time(grid, span)] if span.first else []),
         _own_captions(grid, span),
         # one size for the filters that keep pictures, should it change in mid-stream; else it does nothing
         *([f"scale={video.coded_width}:{video.coded_height}"] if video.orient or deinterlaced(video) else []),
@@ -39,6 +38,13 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
     if tail:
         chain.append(f"tpad=stop_mode=clone:stop={tail}")  # the last source frame lasts to the end of the grid
     return ",".join(chain)
+
+
+def every_filter(grid: Grid, every: int) -> str:
+    """Every n-th frame of the grid, from the chunk's first one on."""
+    # fps, not a count of frames, as it hands the captions of those left out on; round: of n frames the last one stays,
+    # and no time stands half-way between two places
+    return f"fps=fps={_ratio(grid.rate / every)}:round=up," if every > 1 else ""
 
 
 def _fine(rate: Fraction) -> str:
@@ -55,10 +61,27 @@ def deinterlaced(video: VideoFacts) -> bool:
     return video.interlaced != "no" and video.way == "copy"
 
 
+def lead(video: VideoFacts) -> int:
+    """Frames of the grid that a deinterlacer looks back and ahead: two of the source. A chunk carries them."""
+    return 2 * (2 if video.fields else 1) if deinterlaced(video) else 0
+
+
 def deinterlace_filter(video: VideoFacts) -> str:
-    """One frame for each frame, at its time: the source's own rate stays (Apple HLS authoring 1.14)."""
+    """One frame for each frame, at its time: the source's own rate stays (Apple HLS authoring 1.14); or one for each
+    field (1.15)."""
+    mode = "send_field" if video.fields else "send_frame"
     parity, frames = ("auto", "interlaced") if video.interlaced == "flagged" else (video.interlaced, "all")
-    return f"bwdif=mode=send_frame:parity={parity}:deint={frames}"
+    return f"bwdif=mode={mode}:parity={parity}:deint={frames}"
+
+
+def _beginning_in_time(grid: Grid, span: Span) -> str:
+    """Lets frames through from the first keyframe on, and none at all where that comes after the chunk's first frame.
+
+    What some decoders give before a keyframe is garbage, and `fps` would fill a beginning that did not decode with
+    what comes later; without a frame the worker sees it. The first chunk is left alone: nothing comes before it.
+    """
+    first = "(key+not(eq(pict_type\\,P)+eq(pict_type\\,B)))"  # not all decoders mark keyframes
+    return f"select=gte(selected_n\\,1)+{first}*lt(t\\,{_border(grid, span.first + 1):.9f})"
 
 
 def _own_captions(grid: Grid, span: Span) -> str:
@@ -66,8 +89,13 @@ def _own_captions(grid: Grid, span: Span) -> str:
 
     The deinterlacer and fps pass captions through a queue, which would carry them into this one.
     """
-    first, last = (float(Fraction(2 * frame - 1, 2) / grid.rate) + SHIFT for frame in (span.first, span.last))
+    first, last = (_border(grid, frame) for frame in (span.first, span.last))
     return f"sidedata=mode=delete:type=A53_CC:enable=lt(t\\,{first:.9f})+gte(t\\,{last:.9f})"
+
+
+def _border(grid: Grid, frame: int) -> float:
+    """Seconds in a chunk object from which on a picture is nearer to `frame` than to the one before."""
+    return float(Fraction(2 * frame - 1, 2) / grid.rate) + SHIFT
 
 
 def _ratio(rate: Fraction) -> str:

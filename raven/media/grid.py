@@ -42,6 +42,10 @@ class Span:
     def frames(self) -> int:
         return self.last - self.first
 
+    def taken(self, every: int) -> int:
+        """Frames of it in a rung that takes every n-th, the first among them."""
+        return -(-self.frames // every)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -64,6 +68,14 @@ class Grid:
         return cls(rate, gop, segment, segment * chunk_segments)
 
     @property
+    def look_ahead(self) -> int:
+        """Frames after a chunk that its encoder sees too, so that its rate control knows of the keyframe to come.
+
+        Measured: about 14 of them are enough; a fiftieth of a chunk is as many at 30 s, and costs short ones little.
+        """
+        return min(self.chunk // 50, self.segment)
+
+    @property
     def timescale(self) -> int:
         """Ticks per second of the video tracks: a multiple of R's numerator, so a frame is a whole number."""
         numerator = self.rate.numerator
@@ -73,6 +85,16 @@ class Grid:
     def frame_ticks(self) -> int:
         """Duration of one frame in ticks of `timescale`, exact."""
         return self.timescale * self.rate.denominator // self.rate.numerator
+
+    def step_for(self, max_rate: Fraction | None) -> int:
+        """The n of a rung of `max_rate` frames/s at most, give or take a hundredth, that takes every n-th frame.
+
+        It divides G, so that GOPs, segments and chunks begin at the same frames in all rungs.
+        """
+        if max_rate is None:
+            return 1
+        steps = (step for step in range(1, self.gop) if self.gop % step == 0)
+        return next((step for step in steps if self.rate / step <= max_rate * Fraction(101, 100)), self.gop)
 
     def frame_at(self, seconds: Fraction) -> int:
         """Index of the frame whose time is nearest to `seconds` after the origin."""

@@ -25,6 +25,8 @@ TEXT_GROUP = "subtitles"
 CAPTION_GROUP = "captions"
 TRANSCRIBES = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 """CHARACTERISTICS of subtitles for the deaf and hard of hearing (Apple 4.5)."""
+DESCRIBES = "public.accessibility.describes-video"
+"""CHARACTERISTICS of audio description (Apple 2.12)."""
 
 
 def _seconds(duration: Fraction) -> str:
@@ -125,7 +127,8 @@ def _media(group: str, track: AudioTrack) -> str:
                 ("NAME", _quoted(track.label)),
                 ("LANGUAGE", _quoted(track.language)),
                 ("DEFAULT", "YES" if track.default else "NO"),
-                ("AUTOSELECT", "YES"),
+                ("AUTOSELECT", "YES"),  # audio description must have it (Apple 2.13)
+                ("CHARACTERISTICS", _quoted(DESCRIBES) if track.describes else None),
                 ("CHANNELS", _quoted(str(track.channels))),
                 ("URI", _quoted(f"{names.audio_path(track.name)}/{names.PLAYLIST}")),
             )
@@ -184,14 +187,13 @@ def _variant(
     peak = sum(max((track.peak_bandwidth for track in part), default=0) for part in parts)
     average = sum(max((track.average_bandwidth for track in part), default=0) for part in parts)
     codecs = dict.fromkeys(track.codec for part in parts[:2] for track in part)
-    rate = presentation.rate if video else None
     attributes = _Attributes(
         (
             ("BANDWIDTH", str(peak)),
             ("AVERAGE-BANDWIDTH", str(average)),
             ("CODECS", _quoted(",".join(codecs))),
             ("RESOLUTION", f"{video.width}x{video.height}" if video else None),
-            ("FRAME-RATE", f"{float(rate):.3f}" if rate else None),
+            ("FRAME-RATE", f"{float(video.rate):.3f}" if video else None),
             ("VIDEO-RANGE", _video_range(presentation, video)),
             ("AUDIO", _quoted(group) if group else None),
             ("SUBTITLES", _quoted(TEXT_GROUP) if presentation.text else None),

@@ -28,9 +28,9 @@ def _contains(rung: Rung, facts: VideoFacts) -> bool:
     return max(facts.width, facts.height) <= rung.width and min(facts.width, facts.height) <= rung.height
 
 
-def choose_renditions(ladders: Iterable[Ladder], facts: VideoFacts) -> tuple[Rendition, ...]:
+def choose_renditions(ladders: Iterable[Ladder], facts: VideoFacts, grid: Grid) -> tuple[Rendition, ...]:
     """The rungs that a source gets, ladder by ladder. The order is that of the files, the smallest rung first."""
-    return tuple(_rendition(ladder, rung, facts) for ladder in ladders for rung in _rungs(ladder, facts))
+    return tuple(_rendition(ladder, rung, facts, grid) for ladder in ladders for rung in _rungs(ladder, facts))
 
 
 def _rungs(ladder: Ladder, facts: VideoFacts) -> list[Rung]:
@@ -50,7 +50,7 @@ def _bit_depth(ladder: Ladder, facts: VideoFacts) -> int:
     return 10 if ladder.codec != "libx264" and (facts.bit_depth > 8 or facts.video_range != "SDR") else 8
 
 
-def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts) -> Rendition:
+def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts, grid: Grid) -> Rendition:
     width, height = fit(facts.width, facts.height, rung.width, rung.height)
     return Rendition(
         name=rung.name,
@@ -65,6 +65,7 @@ def _rendition(ladder: Ladder, rung: Rung, facts: VideoFacts) -> Rendition:
         encoder_profile=ladder.encoder_profile,
         pixel_format="yuv420p" if _bit_depth(ladder, facts) == 8 else "yuv420p10le",
         video_range="SDR" if ladder.codec == "libx264" else facts.video_range,
+        every=grid.step_for(rung.max_rate),
         audio=rung.audio,
         options=metadata_options(ladder.codec, facts) | ladder.options,
     )

@@ -57,10 +57,14 @@ def _joined(first: Packet, second: Packet) -> Packet:
 class Continuity:
     """Takes the breaks out of a time line that begins anew in its middle (MPEG-TS: ISO/IEC 13818-1 2.4.3.5).
 
-    Each stream goes on where it was. A step that one stream has taken serves the others that break at the same place.
+    Each stream goes on where it was. A step that one stream has taken serves the others that break at the same place,
+    also those of another file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Iterable[Fraction] = ()) -> None:
+        """`steps` were taken in a file that has the same breaks."""
+        self.steps = [*steps]
+        """All that were taken, seconds that times were moved by."""
         self._expected: dict[int, Fraction] = {}
         self._offsets: dict[int, Fraction] = {}
         self._latest = Fraction(0)
@@ -84,8 +88,10 @@ class Continuity:
     def _offset(self, stream: int, time: Fraction) -> Fraction:
         offset, expected = self._offsets.get(stream, self._latest), self._expected.get(stream)
         if expected is not None and not -BACK <= time + offset - expected <= AHEAD:
-            near = [o for o in self._offsets.values() if abs(time + o - expected) <= TOGETHER]
+            near = [o for o in self.steps if abs(time + o - expected) <= TOGETHER]
             self.breaks += not near
-            offset = near[0] if near else expected - time
+            offset = min(near, key=lambda o: abs(time + o - expected)) if near else expected - time
+            if not near:
+                self.steps.append(offset)
         self._offsets[stream] = offset
         return offset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
-from raven.media.grid import capped_rate, choose_rate
+from raven.media.grid import MAX_RATE, capped_rate, choose_rate
 from raven.media.hdr import content_light, mastering_display
 from raven.media.orient import orientation
 from raven.media.streams import tick_of
@@ -60,6 +60,14 @@ def video_facts(
         mastering=mastering_display(_side_data(frame, "MASTERING_DISPLAY_METADATA")),
         light=content_light(_side_data(frame, "CONTENT_LIGHT_LEVEL")),
     )
+
+
+def by_fields(video: VideoFacts) -> VideoFacts:
+    """Each field of an interlaced video as a frame of its own, unless it has no times, or these were too many."""
+    rate = 2 * video.rate
+    if video.interlaced == "no" or not video.timed or rate > MAX_RATE:
+        return video
+    return video.model_copy(update={"fields": True, "rate": rate, "step": video.step or 1 / video.rate})
 
 
 def _interlaced(video: VideoStream, frames: list[VideoFrame]) -> Literal["no", "flagged", "tff", "bff"]:

@@ -86,6 +86,8 @@ class Track:
 class VideoTrack(Track):
     width: int
     height: int
+    rate: Fraction
+    """Pictures a second."""
     audio: str | None = field(default=None, kw_only=True)
     """The only group of sound that HLS offers with it; None for all that no other has for itself."""
     colour: tuple[int, int, int] | None = field(default=None, kw_only=True)
@@ -110,8 +112,6 @@ class VideoTrack(Track):
 class IframeTrack(VideoTrack):
     """The trick play rendition."""
 
-    rate: Fraction
-    """I-frames a second."""
     frames: tuple[IFrame, ...]
 
     @property
@@ -132,6 +132,7 @@ class AudioTrack(Track):
     channels: int
     sample_rate: int
     default: bool
+    describes: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -214,11 +215,14 @@ def timed(track: TrackSegments, unit: int, timescale: int) -> tuple[TimedSegment
 def video_track(
     rendition: Rendition, parts: Sequence[TrackSegments], grid: Grid, frames: int, init: bytes
 ) -> VideoTrack:
-    """A rendition, checked: the frames of its segments sum to `frames`. Raises OutputWrong."""
+    """A rendition, checked: its segments last `frames` of the grid, whether it has all of them or not.
+
+    Raises OutputWrong.
+    """
     row = joined(parts, grid.frame_ticks, rendition.name)
     total = sum(s.length for s in row.segments)
     if total != frames:
-        raise OutputWrong(f"{rendition.name}: its segments have {total} frames, the source {frames}")
+        raise OutputWrong(f"{rendition.name}: its segments last {total} frames, the source {frames}")
     return VideoTrack(
         name=rendition.name,
         codec=codec_string(init),
@@ -226,6 +230,7 @@ def video_track(
         segments=timed(row, grid.frame_ticks, grid.timescale),
         width=rendition.width,
         height=rendition.height,
+        rate=grid.rate / rendition.every,
         audio=rendition.audio,
         colour=colour(init),
     )

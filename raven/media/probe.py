@@ -6,23 +6,30 @@ Runs on untrusted bytes: in a child process only (see `master.cutter`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 from av.format import Flags
 
-from raven.errors import SourceUnreadable
-from raven.intake import OnlySource, check_container, check_packets, demuxer_options, open_door
+from raven.errors import NoDecoder, SourceUnreadable
+from raven.intake import OnlySource, check_container, check_packets, codec_names, demuxer_options, open_door
 from raven.limits import Limits
 from raven.media.packets import Continuity, join_fields
-from raven.media.pictures import video_facts
-from raven.media.programs import programs
+from raven.media.pictures import by_fields, video_facts
+from raven.media.programs import program_of, programs
 from raven.media.streams import audio_facts, audio_streams, language_of, main_video, tick_of
-from raven.media.subtitles import chapters, text_facts, text_streams, unconverted
-from raven.model import SourceFacts
+from raven.media.subtitles import (
+    Broadcast,
+    broadcast_streams,
+    chapters,
+    page_facts,
+    text_facts,
+    text_streams,
+    unconverted,
+)
+from raven.model import SourceFacts, TextFacts
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -35,13 +42,14 @@ if TYPE_CHECKING:
     Packet = av.Packet[Any]
 
 DEFAULT_LIMITS = Limits()
-PROGRAMS_BYTES = 1 << 20  # of a transport stream looked at for its tables, which come ten times a second
 SAMPLE_PACKETS = 300  # video packets looked at to tell the frame rate: 5 s at 60 frames/s
 SAMPLE_SECONDS = 5
 FIRST_FRAMES = 8  # decoded frames looked at to tell whether they are woven of fields
 SAMPLE_BYTES = 64 << 20  # and never more memory than this
 OPEN_OPTIONS = {
     "fflags": "+genpts",  # AVI and friends carry decode times only
+    # a transport stream's text keeps its own times, right where ffmpeg has muxed it; BroadcastCopy mends wild ones
+    "fix_teletext_pts": "0",
 }
 
 
@@ -58,10 +66,13 @@ class Opened:
     video: VideoStream | None
     audio: dict[str, AudioStream]
     text: dict[str, SubtitleStream]
+    broadcast: tuple[Broadcast, ...]
     head: list[Packet]
     flow: Iterator[Packet]
     """The packets after those."""
     door: OnlySource
+    clock: Continuity
+    """What has been mended of its time line so far."""
 
     def packets(self) -> Iterator[Packet]:
         """All packets of the streams in use, from the first on."""
@@ -81,11 +92,13 @@ class Opened:
         self.door.close()
 
 
-def _packets(container: InputContainer, streams: list[Stream], video: VideoStream | None) -> Iterator[Packet]:
+def _packets(
+    container: InputContainer, streams: list[Stream], video: VideoStream | None, clock: Continuity
+) -> Iterator[Packet]:
     """The packets of the streams in use: one frame each, on one time line."""
     flow = join_fields((p for p in _demux(container, streams) if p.size), video)
     if Flags(container.format.flags) & Flags.ts_discont:
-        flow = map(Continuity().mend, flow)
+        flow = map(clock.mend, flow)
     return flow
 
 
@@ -96,8 +109,18 @@ def _demux(container: InputContainer, streams: list[Stream]) -> Iterator[Packet]
         raise SourceBroken(f"the source breaks off while it is read: {error.strerror}") from error
 
 
-def open_source(path: str, limits: Limits = DEFAULT_LIMITS, *, with_video: bool = True) -> Opened:
-    """Opens and probes `path`, for its sound alone if so wished.
+@dataclass(frozen=True)
+class Wanted:
+    """What of a source is wanted, and whether each field as a frame. `clock` knows of the breaks that it may have."""
+
+    video: bool = True
+    sound: bool = True
+    fields: bool = False
+    clock: Continuity = field(default_factory=Continuity)
+
+
+def open_source(path: str, limits: Limits = DEFAULT_LIMITS, wanted: Wanted | None = None) -> Opened:
+    """Opens and probes `path`, all of it unless told what is wanted.
 
     Raises SourceUnreadable, SourceRefused or LimitExceeded with the reason.
     """
@@ -106,34 +129,39 @@ def open_source(path: str, limits: Limits = DEFAULT_LIMITS, *, with_video: bool 
     except OSError as error:
         raise SourceUnreadable(f"the source cannot be read: {error.strerror}") from error
     try:
-        return _open(door, limits, with_video)
+        return _open(door, limits, wanted or Wanted())
     except BaseException as error:
         door.close()
-        if isinstance(error, SourceUnreadable):
+        if isinstance(error, SourceUnreadable | NoDecoder):
             raise door.explain(error) from error
         raise
 
 
-def _open(door: OnlySource, limits: Limits, with_video: bool) -> Opened:
+def _open(door: OnlySource, limits: Limits, wanted: Wanted) -> Opened:
     container, complaints = open_door(door, {**OPEN_OPTIONS, **demuxer_options(limits)})
     try:
-        check_container(container, limits, complaints, with_video=with_video)
-        return _probe(container, door, with_video)
+        check_container(container, limits, complaints, with_video=wanted.video)
+        return _probe(container, door, wanted)
     except BaseException:
         container.close()
         raise
 
 
-def _probe(container: InputContainer, door: OnlySource, with_video: bool) -> Opened:
-    video, ignored = main_video(container, with_video)
-    audio, mute = audio_streams(container, _program(container, video))
+def _probe(container: InputContainer, door: OnlySource, wanted: Wanted) -> Opened:
+    video, ignored = main_video(container, wanted.video)
+    told = programs(door.head) if container.format.name == "mpegts" else {}
+    program = program_of(video.id, told) if video is not None else None
+    audio, mute = audio_streams(container, program) if wanted.sound else ({}, [])
     if video is None and not audio:
-        if not with_video:
+        if not wanted.video:
             raise SourceUnreadable("the source has no audio track that can be decoded; this profile makes sound alone")
-        raise SourceUnreadable("the source has neither a video nor an audio track that can be decoded")
-    text = text_streams(container, language_of)
-    streams: list[Stream] = [*([video] if video else []), *audio.values(), *text.values()]
-    flow = _packets(container, streams, video)
+        fault = "the source has neither a video nor an audio track that can be decoded"
+        raise NoDecoder(fault) if container.streams.video else SourceUnreadable(fault)
+    codecs = codec_names(container)
+    text, broadcast = text_streams(container, language_of), broadcast_streams(container, codecs, told, program)
+    texts: list[Stream] = [*text.values(), *(b.stream for b in broadcast)]
+    streams: list[Stream] = [*([video] if video else []), *audio.values(), *texts]
+    flow = _packets(container, streams, video, wanted.clock)
     head = _sample(flow, video)
     check_packets(head)
     facts = SourceFacts(
@@ -143,29 +171,28 @@ def _probe(container: InputContainer, door: OnlySource, with_video: bool) -> Ope
         origin=Fraction(0),
         video=None,
         audio=tuple(audio_facts(name, stream) for name, stream in audio.items()),
-        text=tuple(text_facts(name, stream, language_of(stream)) for name, stream in text.items()),
-        ignored=tuple(ignored + mute + unconverted(container, text.values())),
+        text=_all_text(text, broadcast),
+        ignored=tuple(ignored + mute + unconverted(container, texts, codecs)),
     )
     if video is not None:
         timed = not Flags(container.format.flags) & Flags.no_timestamps
         frames = _first_frames(video, head, timed)
         seconds = Fraction(container.duration, 1_000_000) if container.duration and container.duration > 0 else None
         origin = (frames[0].pts or 0) * tick_of(video) if timed else Fraction(0)
-        facts = facts.model_copy(update={"video": video_facts(video, frames, head, timed, seconds), "origin": origin})
+        made = video_facts(video, frames, head, timed, seconds)
+        facts = facts.model_copy(update={"video": by_fields(made) if wanted.fields else made, "origin": origin})
     else:
         facts = facts.model_copy(update={"origin": _first_time(head, audio.values())})
     facts = facts.model_copy(update={"chapters": chapters(container, facts.origin)})
-    return Opened(container, facts, video, audio, text, head, flow, door)
+    return Opened(container, facts, video, audio, text, broadcast, head, flow, door, wanted.clock)
 
 
-def _program(container: InputContainer, video: VideoStream | None) -> frozenset[int] | None:
-    """PIDs of the transport stream's program that the video belongs to; None where there are no programs to tell."""
-    path = Path(container.name)
-    if container.format.name != "mpegts" or video is None or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        told = programs(file.read(PROGRAMS_BYTES))
-    return next((pids for pids in told.values() if video.id in pids), None) if len(told) > 1 else None
+def _all_text(text: dict[str, SubtitleStream], broadcast: tuple[Broadcast, ...]) -> tuple[TextFacts, ...]:
+    """The text tracks; of broadcasts those that are described, though not all may have something to say."""
+    plain = [text_facts(name, stream, language_of(stream)) for name, stream in text.items()]
+    pages = [(b, page) for b in broadcast for page in b.pages]
+    described = (page_facts(b.stream.index, b.sort.codec, page, n) for n, (b, page) in enumerate(pages, len(plain) + 1))
+    return (*plain, *described)
 
 
 def _sample(flow: Iterator[Packet], video: VideoStream | None) -> list[Packet]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from raven.media.command import COMMON, INPUT, MP4
 from raven.media.filters import SHIFT
@@ -102,6 +104,38 @@ def audio_command(
             *MP4, f"{folder}/{name}.mp4",
         ]  # fmt: skip
     return command
+
+
+def decode_command(ffmpeg: str, source: str) -> list[str]:
+    """Decodes a track and makes nothing of it; at its end ffmpeg says how many packets could not be decoded."""
+    told = ["-loglevel", "verbose"]  # below it, the packets are not counted
+    whole = ["-max_error_rate", "1"]  # else it ends before it has seen all
+    return [ffmpeg, *COMMON, *told, *whole, *INPUT, "-i", source, "-map", "0:a:0", "-f", "null", "-"]
+
+
+_COUNTS = re.compile(r"Input stream #0:0 \(audio\): (\d+) packets read .*? (\d+) decode errors")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """How many packets of a track there are, and how many of them cannot be decoded."""
+
+    packets: int
+    faulty: int
+
+    @property
+    def too_much(self) -> bool:
+        """Whether ffmpeg gives such a track up, by its own `-max_error_rate`."""
+        return self.faulty * 3 > self.packets * 2
+
+    def __str__(self) -> str:
+        return f"{self.faulty} of {self.packets} packets cannot be decoded"
+
+
+def damage_told(words: str) -> Damage | None:
+    """What the run of `decode_command` says at its end; None where it does not."""
+    counts = _COUNTS.search(words)
+    return Damage(int(counts[1]), int(counts[2])) if counts else None
 
 
 def _steadied(track: AudioFacts, chains: Sequence[str]) -> list[str]:

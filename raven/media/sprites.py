@@ -52,6 +52,11 @@ class Sprites:
     def sheets(self) -> int:
         return -(-self.count // (self.columns * self.rows))
 
+    def thumbs_of(self, sheets: range) -> range:
+        """The thumbnails on these sheets."""
+        tiles = self.columns * self.rows
+        return range(sheets.start * tiles, min(sheets.stop * tiles, self.count))
+
     @property
     def sheet_seconds(self) -> Fraction:
         """What one sheet stands for; the last one for more than there is."""
@@ -90,19 +95,20 @@ def sprites_of(thumbs: Thumbs, grid: Grid, facts: VideoFacts, frames: int, count
     return Sprites(count, step, width, height, columns, rows, grid.time_of(frames))
 
 
-def sheets_command(ffmpeg: str, folder: str, sprites: Sprites) -> list[str]:
-    """One ffmpeg: the thumbnails `folder/000000.jpg` ... into the sheets `folder/sprite-000.jpg` ..."""
+def sheets_command(ffmpeg: str, folder: str, sprites: Sprites, sheets: range) -> list[str]:
+    """One ffmpeg: the thumbnails `folder/000000.jpg` ... of these sheets into `folder/sprite-000.jpg` ..."""
     literal = folder.replace("%", "%%")
     return [
         ffmpeg, *COMMON,
         "-protocol_whitelist", "file",  # pictures that came from a worker: no network
-        "-f", "image2", "-framerate", "1", "-start_number", "0", "-i", f"{literal}/%06d.jpg",
-        "-frames:v", str(sprites.sheets),
+        "-f", "image2", "-framerate", "1", "-start_number", str(sprites.thumbs_of(sheets).start),
+        "-i", f"{literal}/%06d.jpg",
+        "-frames:v", str(len(sheets)),
         "-vf", f"tile={sprites.columns}x{sprites.rows}:nb_frames={sprites.columns * sprites.rows}",
         "-fps_mode", "passthrough",  # one file for each sheet
         "-c:v", "mjpeg", "-q:v", "4",  # about 90 in libjpeg's scale
         "-threads:v", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact",  # same bytes everywhere
-        "-start_number", "0",
+        "-start_number", str(sheets.start),
         "-f", "image2", f"{literal}/sprite-%03d.jpg",
     ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def _pixels(stream: VideoStream) -> int:
 
 
 def audio_streams(
-    container: InputContainer, program: frozenset[int] | None = None
+    container: InputContainer, program: Container[int] | None = None
 ) -> tuple[dict[str, AudioStream], list[str]]:
     """The audio tracks by their names in the outputs, and as texts those that are of no use.
 
@@ -54,10 +55,12 @@ def audio_streams(
     for stream in container.streams.audio:
         if program is not None and stream.id not in program:
             mute.append(f"audio stream {stream.index}: of another program")
-        elif _decodable(stream) and stream.codec_context.sample_rate:
-            named[f"{language_of(stream)}-{len(named) + 1}"] = stream
-        else:
+        elif not _decodable(stream):
             mute.append(f"audio stream {stream.index}: no decoder")
+        elif not stream.codec_context.sample_rate or not stream.codec_context.layout.nb_channels:
+            mute.append(f"audio stream {stream.index}: of no known rate or channels")
+        else:
+            named[f"{language_of(stream)}-{len(named) + 1}"] = stream
     return named, mute
 
 
@@ -78,4 +81,5 @@ def audio_facts(name: str, stream: AudioStream) -> AudioFacts:
         language=language_of(stream),
         title=str(stream.metadata.get("title", ""))[:200],
         default=bool(stream.disposition & Disposition.default),
+        describes=bool(stream.disposition & (Disposition.visual_impaired | Disposition.descriptions)),
     )

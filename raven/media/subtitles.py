@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from av.stream import Disposition
 
+from raven.media.arib import ARIB
+from raven.media.broadcast import Page, Sort
+from raven.media.programs import Program
+from raven.media.teletext import TELETEXT
 from raven.model import Chapter, TextFacts
 
 if TYPE_CHECKING:
@@ -47,6 +52,42 @@ def text_facts(name: str, stream: SubtitleStream, language: str) -> TextFacts:
     )
 
 
+SORTS = (TELETEXT, ARIB)
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """A stream of text that ffmpeg alone decodes, with the texts in it that the source describes."""
+
+    stream: Stream
+    sort: Sort
+    pages: tuple[Page, ...]
+
+
+def broadcast_streams(
+    container: InputContainer, codecs: Mapping[int, str], told: Mapping[int, Program], program: Program | None
+) -> tuple[Broadcast, ...]:
+    """Those of the program, where there are several. `told`: the programs by their numbers, if the source has such."""
+    about = {pid: text for one in told.values() for pid, text in one.items()}
+    return tuple(
+        Broadcast(stream, sort, sort.described(about.get(stream.id, b"")))
+        for stream in container.streams.subtitles
+        for sort in SORTS
+        if codecs.get(stream.index, "").startswith(sort.codec) and (program is None or stream.id in program)
+    )
+
+
+def page_facts(stream: int, codec: str, page: Page, number: int) -> TextFacts:
+    """One text of a broadcast's stream as a track, the `number`-th of the source."""
+    return TextFacts(
+        stream=stream,
+        name=f"{page.language}-{number}",
+        codec=codec,
+        language=page.language,
+        hearing_impaired=page.hearing_impaired,
+    )
+
+
 def chapters(container: InputContainer, origin: Fraction) -> tuple[Chapter, ...]:
     """The container's chapters, seconds from `origin`. Those of a MOV chapter track are among them."""
     found = (
@@ -61,7 +102,7 @@ def chapters(container: InputContainer, origin: Fraction) -> tuple[Chapter, ...]
     return tuple(found)
 
 
-def unconverted(container: InputContainer, used: Iterable[Stream]) -> list[str]:
+def unconverted(container: InputContainer, used: Iterable[Stream], codecs: Mapping[int, str]) -> list[str]:
     """Streams beside picture and sound that are not in the outputs, each as a short text for a person.
 
     The track that holds the chapters' titles is in the outputs: libavformat shows it as data without a codec.
@@ -69,7 +110,7 @@ def unconverted(container: InputContainer, used: Iterable[Stream]) -> list[str]:
     indices = {stream.index for stream in used}
     has_chapters = bool(container.chapters())
     return [
-        _described(stream)
+        _told(stream, codecs.get(stream.index, "unknown codec"))
         for stream in container.streams
         if stream.type not in ("video", "audio")
         and stream.index not in indices
@@ -77,10 +118,15 @@ def unconverted(container: InputContainer, used: Iterable[Stream]) -> list[str]:
     ]
 
 
-def _described(stream: Stream) -> str:
+def _told(stream: Stream, codec: str) -> str:
     if stream.type != "subtitle":
         return f"{stream.type} stream {stream.index}"
     context = getattr(stream, "codec_context", None)
-    codec = context.codec.canonical_name if context is not None else "unknown codec"
-    reason = "pictures, not text" if context is not None and context.codec.bitmap_sub else "no decoder for its text"
-    return f"subtitle stream {stream.index} ({codec}, {stream.language or 'und'}): not converted, {reason}"
+    if context is not None:
+        codec = context.codec.canonical_name
+    reason = "no decoder for its text"
+    if context is not None and context.codec.bitmap_sub:
+        reason = "pictures, not text"
+    elif codec.startswith(tuple(sort.codec for sort in SORTS)):
+        reason = "of another program"
+    return f"subtitle stream {stream.index} ({codec.split()[0]}, {stream.language or 'und'}): not converted, {reason}"

@@ -39,10 +39,22 @@ def read_cues(body: bytes) -> list[Cue]:
 
 
 def clipped(cues: Iterable[Cue], duration: Fraction) -> tuple[Cue, ...]:
-    """Cues in order of time, cut to the film of `duration` seconds; doubled ones (layers of a script) once."""
+    """Cues in order of time, cut to the film of `duration` seconds.
+
+    Of equal ones that touch (layers of a script, a page of teletext that is sent again) one is made.
+    """
     end = milliseconds(duration)
     inside = (c.model_copy(update={"start": max(0, c.start), "end": min(end, c.end)}) for c in cues)
-    return tuple(dict.fromkeys(sorted((c for c in inside if c.start < c.end), key=lambda c: c.start)))
+    found: list[Cue] = []
+    places: dict[tuple[str, str], int] = {}
+    for cue in sorted((c for c in inside if c.start < c.end), key=lambda c: c.start):
+        place = places.get((cue.text, cue.settings))
+        if place is not None and cue.start <= found[place].end:
+            found[place] = cue.model_copy(update={"start": found[place].start, "end": max(found[place].end, cue.end)})
+        else:
+            places[cue.text, cue.settings] = len(found)
+            found.append(cue)
+    return tuple(found)
 
 
 def borders(duration: Fraction, segment_seconds: Fraction) -> tuple[Fraction, ...]:

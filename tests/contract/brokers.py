@@ -43,7 +43,7 @@ def connected(url: str) -> Iterator[Broker]:
 
 
 class Relay:
-    """A TCP relay on a port of its own, which can be cut and mended as a cable."""
+    """A TCP relay on a port of its own, which can be cut and mended as a cable, or swallow what is sent."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -51,6 +51,9 @@ class Relay:
         self.port = int(self._listener.getsockname()[1])
         self._whole = threading.Event()
         self._whole.set()
+        self._passes = True
+        self.swallowed = 0
+        """Bytes that went in and did not come out."""
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
@@ -62,8 +65,13 @@ class Relay:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def swallow(self) -> None:
+        """Takes all connections and all that is sent, and passes nothing on, as a dead machine behind a live router."""
+        self._passes = False
+
     def mend(self) -> None:
         """Relays new connections again."""
+        self._passes = True
         self._whole.set()
 
     def close(self) -> None:
@@ -79,15 +87,29 @@ class Relay:
                     continue
                 far = socket.create_connection((HOST, self._target))
                 self._pairs.append((near, far))
-                threading.Thread(target=_copy, args=(near, far), name="relay", daemon=True).start()
+                threading.Thread(target=self._copy, args=(near, far), name="relay", daemon=True).start()
+
+    def _copy(self, near: socket.socket, far: socket.socket) -> None:
+        """Carries bytes both ways until one end is closed; once it has swallowed some, it never passes anything."""
+        ends, dead = [near, far], False
+        with near, far, contextlib.suppress(OSError):
+            while True:
+                for end in select.select(ends, [], [])[0]:
+                    data = _received(end)
+                    dead = dead or not self._passes
+                    if not data and (end is near or not dead):
+                        return
+                    if not data:
+                        ends.remove(far)  # near must not learn of it
+                    elif dead:
+                        self.swallowed += len(data)
+                    else:
+                        (far if end is near else near).sendall(data)
 
 
-def _copy(near: socket.socket, far: socket.socket) -> None:
-    """Carries bytes both ways until one end is closed."""
-    with near, far, contextlib.suppress(OSError):
-        while True:
-            for end in select.select([near, far], [], [])[0]:
-                data = end.recv(1 << 16)
-                if not data:
-                    return
-                (far if end is near else near).sendall(data)
+def _received(end: socket.socket) -> bytes:
+    """Some bytes, or none at its end, however it came to it."""
+    try:
+        return end.recv(1 << 16)
+    except OSError:
+        return b""

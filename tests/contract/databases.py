@@ -39,3 +39,7 @@ def connecting(url: str) -> Iterator[Connect]:
     yield connect
     for database in opened:
         database.close()
+
+
+def is_mariadb(database: Database) -> bool:
+    return type(database).__name__ == "MariaDatabase"

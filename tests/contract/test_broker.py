@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from pika.adapters.select_connection import SelectConnection
 
-import raven.adapters.rabbitmq
+import raven.adapters.rabbitmq_link
 from raven import names
+from raven.adapters.rabbitmq import RabbitBroker
 from raven.config import Settings
 from raven.errors import Unavailable
 from raven.ports import Broker, Consumer, Delivery
@@ -18,7 +22,8 @@ from tests.contract.brokers import Join, Relay, connected
 from tests.servers.rabbitmq import RabbitMq
 from tests.waiting import wait_until
 
-QUEUE = names.JOBS_WORKER
+QUEUE = names.lane_queue("worker")
+NOWHERE = "raven.nowhere"
 SOON = 20.0
 """Seconds in which a message must have arrived on any machine."""
 LITTLE = 0.3
@@ -51,6 +56,43 @@ def test_messages_come_once_each_and_in_order(join: Join) -> None:
         sender.publish(QUEUE, b"%d" % number)
     assert bodies(taker, 5) == [b"0", b"1", b"2", b"3", b"4"]
     assert sender.depth(QUEUE) == 0
+
+
+def test_many_messages_at_once_come_in_their_order(join: Join) -> None:
+    """The watcher hands out in the order of priority what has become free in one turn."""
+    broker = join()
+    sent = [b"%d" % number for number in range(100)]
+    assert broker.publish_all([(QUEUE, body) for body in sent]) == [True] * 100
+    assert bodies(broker.consumer(QUEUE, 10), 100) == sent
+    assert broker.publish_all([]) == []
+
+
+def test_of_many_messages_exactly_those_are_refused_that_have_no_queue(join: Join) -> None:
+    """A job that is told to be queued waits for ever if nobody can take it; one that is not told so runs twice."""
+    broker = join()
+    mixed = [(QUEUE, b"0"), (NOWHERE, b"1"), (names.REPORTS, b"2"), (NOWHERE, b"3"), (QUEUE, b"4")]
+    assert broker.publish_all(mixed) == [True, False, True, False, True]
+    with pytest.raises(Unavailable, match=NOWHERE):
+        broker.publish(NOWHERE, b"x")
+    assert bodies(broker.consumer(QUEUE, 1), 2) == [b"0", b"4"]
+    assert bodies(broker.consumer(names.REPORTS, 1), 1) == [b"2"]
+
+
+def test_threads_that_publish_at_once_do_not_mix_up_their_answers(join: Join) -> None:
+    """Slots and beats of a node share one broker: each has to know of its own messages, and of all of them."""
+    broker = join()
+
+    def speak(who: int) -> list[bool]:
+        taken = broker.publish_all([(QUEUE if n % 3 else NOWHERE, b"%d %d" % (who, n)) for n in range(30)])
+        broker.publish(QUEUE, b"%d end" % who)
+        return taken
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(speak, range(8))) == [[bool(n % 3) for n in range(30)]] * 8
+    found = bodies(broker.consumer(QUEUE, 50), 8 * 21)
+    for who in range(8):
+        said = [b"%d %d" % (who, n) for n in range(30) if n % 3] + [b"%d end" % who]
+        assert [body for body in found if body.split()[0] == b"%d" % who] == said
 
 
 def test_a_message_waits_for_someone_to_take_it(join: Join) -> None:
@@ -235,7 +277,7 @@ def test_a_connected_broker_says_since_when(join: Join) -> None:
 @pytest.fixture
 def relay(rabbitmq_server: RabbitMq, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     """A way to RabbitMQ that can be cut; callers wait a second for an answer, not twenty."""
-    monkeypatch.setattr(raven.adapters.rabbitmq, "ANSWER", 1.0)
+    monkeypatch.setattr(raven.adapters.rabbitmq_link, "ANSWER", 1.0)
     relay = Relay(rabbitmq_server.port)
     yield relay
     relay.close()
@@ -334,6 +376,126 @@ def _hears(broker: Broker, listener: Consumer) -> bool:
 
 
 @pytest.mark.servers
+def test_nobody_waits_for_a_lost_connection_to_answer(
+    cut_off: Broker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was on its way when the connection broke may be there or not: all who wait for a word hear so at once."""
+    monkeypatch.setattr(raven.adapters.rabbitmq_link, "ANSWER", 10 * SOON)
+    relay.swallow()
+    with ThreadPoolExecutor(3) as threads:
+        depth = threads.submit(cut_off.depth, QUEUE)
+        wait_until(lambda: relay.swallowed > 0, "the question is on its way")
+        one = threads.submit(cut_off.publish, QUEUE, b"x" * 10_000)
+        many = threads.submit(cut_off.publish_all, [(QUEUE, b"x" * 10_000)] * 5)
+        wait_until(lambda: relay.swallowed > 6 * 10_000, "all messages are on their way")
+        relay.cut()
+        for lost in (depth, one):
+            assert isinstance(lost.exception(timeout=SOON), Unavailable)
+        assert many.result(timeout=SOON) == [False] * 5
+    relay.mend()
+    wait_until(lambda: cut_off.connected_since() is not None, "connected again")
+    assert cut_off.publish_all([(QUEUE, b"x")] * 5) == [True] * 5
+
+
+@pytest.mark.servers
+def test_a_connection_that_passes_nothing_is_given_up(
+    relay: Relay, rabbitmq_server: RabbitMq, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is dead behind a router that lives reports no fault, neither later nor when one connects."""
+    monkeypatch.setattr(raven.adapters.rabbitmq_link, "HEARTBEAT", 2)
+    monkeypatch.setattr(raven.adapters.rabbitmq_link, "HANDSHAKE", 1)
+    with connected(rabbitmq_url.replace(f":{rabbitmq_server.port}/", f":{relay.port}/")) as broker:
+        consumer = broker.consumer(QUEUE, 1)
+        assert consumer.take(LITTLE) is None
+        relay.swallow()
+        with pytest.raises(Unavailable, match="RabbitMQ does not answer"):
+            broker.publish(QUEUE, b"x")
+        wait_until(lambda: broker.connected_since() is None, "the silence is noticed")
+        swallowed = relay.swallowed
+        wait_until(lambda: relay.swallowed > swallowed, "another connection is tried")
+        with pytest.raises(Unavailable, match="RabbitMQ does not answer"):
+            broker.publish(QUEUE, b"x")
+        relay.mend()
+        wait_until(lambda: broker.connected_since() is not None, "connected again")
+        broker.publish(QUEUE, b"again")
+        assert bodies(consumer, 1) == [b"again"]
+
+
+@pytest.mark.servers
+def test_a_broker_without_memory_is_unavailable_and_says_so(cut_off: Broker, rabbitmq_server: RabbitMq) -> None:
+    """It reads no more until others have taken what it holds; a caller must not wait with it."""
+    rabbitmq_server.control("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        with pytest.raises(Unavailable, match="RabbitMQ does not answer: it is blocked, low on memory"):
+            cut_off.publish(QUEUE, b"x")
+        assert cut_off.publish_all([(QUEUE, b"x")] * 2) == [False] * 2
+    finally:
+        rabbitmq_server.control("set_vm_memory_high_watermark", "absolute", "512MiB")
+    wait_until(lambda: cut_off.publish_all([(QUEUE, b"x")]) == [True], "it takes messages again")
+
+
+@pytest.mark.servers
+def test_a_queue_that_somebody_deletes_comes_again(rabbitmq_server: RabbitMq, rabbitmq_url: str) -> None:
+    """The broker ends the consumer, as it does when it moves a queue to another of its nodes."""
+    vhost = unquote(urlsplit(rabbitmq_url).path[1:])
+    with connected(rabbitmq_url) as broker:
+        consumer = broker.consumer(QUEUE, 1)
+        broker.publish(QUEUE, b"before")
+        assert bodies(consumer, 1) == [b"before"]
+        rabbitmq_server.delete_queue(vhost, QUEUE)
+        wait_until(lambda: broker.publish_all([(QUEUE, b"after")]) == [True], "the queue is there again")
+        assert taken(consumer).body == b"after"
+
+
+@pytest.mark.servers
+def test_a_consumer_whose_channel_the_broker_closes_goes_on(rabbitmq_url: str) -> None:
+    """It does so at any mistake, here a second ack, and when a message was held for too long."""
+    with connected(rabbitmq_url) as broker:
+        since, consumer = broker.connected_since(), broker.consumer(QUEUE, 2)
+        broker.publish(QUEUE, b"one")
+        broker.publish(QUEUE, b"two")
+        first, second = taken(consumer), taken(consumer)
+        first.ack()
+        first.ack()
+        again = taken(consumer)
+        assert again.body == b"two"
+        second.ack()
+        again.ack()
+        broker.publish(QUEUE, b"three")
+        assert bodies(consumer, 1) == [b"three"]
+        assert broker.connected_since() == since, "the others on the connection did not notice"
+
+
+@pytest.mark.servers
+def test_what_breaks_on_the_connections_thread_costs_the_connection_only(rabbitmq_url: str) -> None:
+    """A daemon whose broker has no thread any more would wait for ever, alive and useless."""
+    with connected(rabbitmq_url) as broker:
+        assert isinstance(broker, RabbitBroker)
+        since, consumer = broker.connected_since(), broker.consumer(QUEUE, 1)
+        assert consumer.take(LITTLE) is None
+        broker._link.submit(lambda: print(1 / 0))
+        wait_until(lambda: (broker.connected_since() or since) != since, "connected anew")
+        broker.publish(QUEUE, b"x")
+        assert bodies(consumer, 1) == [b"x"]
+
+
+@pytest.mark.servers
+def test_an_attempt_to_connect_that_breaks_is_not_the_last(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has no file or thread left may have one later."""
+    connect, faults = SelectConnection.create_connection, [OSError("too many open files")]
+
+    def create_connection(*arguments: Any, **more: Any) -> object:
+        if faults:
+            raise faults.pop()
+        return connect(*arguments, **more)
+
+    monkeypatch.setattr(SelectConnection, "create_connection", create_connection)
+    with connected(rabbitmq_url) as broker:
+        assert not faults
+        broker.publish(QUEUE, b"x")
+
+
+@pytest.mark.servers
 def test_a_broker_that_is_not_there_yet_is_waited_for(
     relay: Relay, rabbitmq_server: RabbitMq, rabbitmq_url: str
 ) -> None:
@@ -358,7 +520,7 @@ def test_what_was_published_is_there_after_a_restart_of_the_broker(
     rabbitmq_server: RabbitMq, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Safely, as publish says, is on disk: the watcher counts a published job as queued."""
-    monkeypatch.setattr(raven.adapters.rabbitmq, "ANSWER", 1.0)
+    monkeypatch.setattr(raven.adapters.rabbitmq_link, "ANSWER", 1.0)
     with connected(rabbitmq_url) as broker:
         consumer = broker.consumer(QUEUE, 1)
         broker.publish(QUEUE, b"safe")
@@ -373,7 +535,7 @@ def test_what_was_published_is_there_after_a_restart_of_the_broker(
 def test_of_several_hosts_one_that_answers_is_enough(rabbitmq_server: RabbitMq, rabbitmq_url: str) -> None:
     """A cluster is named by all its nodes, and one of them may be down for a week."""
     port = rabbitmq_server.port
-    url = rabbitmq_url.replace(f":{port}/", f":1,{rabbitmq_server.host}:{port}/")
+    url = rabbitmq_url.replace(f":{port}/", f":1,nowhere.invalid,{rabbitmq_server.host}:{port}/")
     with connected(url) as broker:
         broker.publish(QUEUE, b"x")
         assert broker.depth(QUEUE) == 1

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from raven.adapters.mariadb import SILENT_SECONDS
 from raven.config import Settings
-from raven.errors import ConfigError, Unavailable
+from raven.errors import ConfigError, Standby, Unavailable
 from raven.ports import Database
 from raven.wiring import open_database
 from tests.contract import databases
@@ -78,7 +79,7 @@ def test_the_source_alone_is_enough_to_submit_a_task(database: Database) -> None
     assert database.execute(INSERT, ("/srv/in/film.mkv",)) == 1
     (row,) = database.query("SELECT * FROM tasks")
     assert row["created_at"] is not None
-    given = {key: value for key, value in row.items() if value is not None and key != "created_at"}
+    given = {key: value for key, value in row.items() if value is not None and key not in ("created_at", "owner")}
     assert given == {
         "id": 1, "source": "/srv/in/film.mkv", "profile": "default", "priority": 0, "status": "new", "progress": 0.0,
     }  # fmt: skip
@@ -278,9 +279,37 @@ def test_a_server_that_is_not_there_is_unavailable_at_once(mariadb_url: str) -> 
         database.query("SELECT 1")
 
 
+@pytest.mark.servers
+def test_one_connection_alone_can_hold_a_word(mariadb_server: MariaDb, mariadb_url: str) -> None:
+    """It is the connection that writes which holds it, so who has lost it cannot write any more."""
+    url = load_schema(mariadb_server, mariadb_url)
+    with _opened(url, "raven-test") as first, _opened(url, "raven-test") as second, _opened(url) as other:
+        first.execute(INSERT, ("first",))
+        for _ in range(2):
+            with pytest.raises(Standby):
+                second.execute(INSERT, ("second",))
+        other.execute(INSERT, ("another without the word",))
+        mariadb_server.run_script("mysql", f"KILL {first.query('SELECT CONNECTION_ID() AS id')[0]['id']}")
+        assert second.execute(INSERT, ("second",)) == 1
+        with pytest.raises(Unavailable):
+            first.execute(INSERT, ("too late",))
+        with pytest.raises(Standby):
+            first.execute(INSERT, ("too late",))
+        assert {row["source"] for row in other.query("SELECT source FROM tasks")} == {
+            "first", "second", "another without the word",
+        }  # fmt: skip
+
+
+@pytest.mark.servers
+def test_who_falls_silent_loses_the_word(mariadb_server: MariaDb, mariadb_url: str) -> None:
+    """A host that vanished says no goodbye: the server ends its connection after some seconds."""
+    with _opened(load_schema(mariadb_server, mariadb_url), "raven-test") as first:
+        assert first.query("SELECT @@SESSION.wait_timeout AS seconds") == [{"seconds": SILENT_SECONDS}]
+
+
 @contextmanager
-def _opened(url: str) -> Iterator[Database]:
-    database = open_database(Settings(database=url))
+def _opened(url: str, alone: str | None = None) -> Iterator[Database]:
+    database = open_database(Settings(database=url), alone)
     try:
         yield database
     finally:

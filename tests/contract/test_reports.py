@@ -13,11 +13,17 @@ import pytest
 
 from raven import messages, names
 from raven.adapters.local_broker import LocalBroker
+from raven.alive import Alive
 from raven.config import Settings
-from raven.messages import Alive, CancelJob, Failed, Started
-from raven.ports import Database
+from raven.messages import CancelJob, ConfirmJob, Done, Failed, PurgeJob, Started
+from raven.model import EncodeResult, SegmentInfo, TrackSegments, Value
+from raven.ports import Consumer, Database
 from raven.profile import load_profiles
+from raven.retry import retry
+from tests.contract.databases import Connect, is_mariadb
+from watcher.nodes import Nodes
 from watcher.store import Store
+from watcher.tasks import Tasks
 from watcher.watcher import Watcher
 
 HUGE = 10**30
@@ -71,6 +77,12 @@ def say(broker: LocalBroker, report: dict[str, object] | bytes) -> None:
     broker.publish(names.REPORTS, report if isinstance(report, bytes) else json.dumps(report).encode())
 
 
+def add_purge(database: Database, position: int, state: str) -> None:
+    """The task's purge job, of its temporary objects (0) or of all (1)."""
+    columns = "task_id, kind, position, state, lane"
+    database.execute(f"INSERT INTO jobs ({columns}) VALUES (1, 'purge', ?, ?, 'master.light')", (position, state))  # noqa: S608
+
+
 @pytest.mark.parametrize("what", POISON)
 def test_a_report_that_no_row_can_hold_is_dead_lettered_and_harms_nothing(
     what: str, watcher: Watcher, broker: LocalBroker, database: Database
@@ -83,7 +95,7 @@ def test_a_report_that_no_row_can_hold_is_dead_lettered_and_harms_nothing(
     watcher.turn()
     assert broker.depth(names.dead_letters(names.REPORTS)) == 1
     assert broker.depth(names.REPORTS) == 0
-    assert Store(database).slots("worker", 0) == 5
+    assert Nodes(database).slots(0)["worker"] == 5
     assert Store(database).job(1) == before
 
 
@@ -117,11 +129,63 @@ def test_a_node_that_works_on_what_is_not_its_own_any_more_is_told_to_stop(
     assert listener.take(0) is None, "said once for each report"
 
 
+@pytest.mark.parametrize("end", ["done", "failed", "deleted", "forgotten"])
+@pytest.mark.parametrize("purge", ["queued", "running", "done"])
+def test_a_node_that_comes_back_late_has_its_objects_removed(
+    end: str, purge: str, watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """It was cut off and has stored something after the purge; which of its reports are late it cannot know."""
+    # Given a task that is at an end, and cleaned, or is just being cleaned
+    position = 0 if end == "done" else 1
+    database.execute("UPDATE jobs SET state = 'cancelled', attempt = 2 WHERE id = 1")
+    add_purge(database, position, purge)
+    if end in ("done", "failed"):
+        database.execute("UPDATE tasks SET status = ?", (end,))
+    else:
+        database.execute("DELETE FROM tasks")
+    if end == "forgotten":
+        database.execute("DELETE FROM jobs")
+
+    # When the node says that its work has ended
+    say(broker, Failed(task=1, job=1, attempt=1, node="a", message="stopped", cancelled=True).model_dump())
+    for _ in range(3):
+        watcher.turn()
+
+    # Then a purge is ordered that begins after all that it has stored
+    taken = broker.consumer(names.lane_queue("master.light"), prefetch=1).take(0)
+    assert taken is not None
+    order = messages.read_job(taken.body)
+    assert isinstance(order, PurgeJob)
+    assert order.prefixes == (("tmp/1/",) if end == "done" else ("tmp/1/", "out/1/"))
+    assert order.attempt == (1 if end == "forgotten" else 2)
+    for attempt in range(1, order.attempt + 1):
+        say(broker, done(order, attempt))
+    for _ in range(3):
+        watcher.turn()
+    states = [row["state"] for row in database.query("SELECT state FROM jobs")]
+    assert states == (["done"] if end in ("done", "failed") else []), "and that is all"
+
+
+def done(order: PurgeJob, attempt: int) -> dict[str, object]:
+    return Done(
+        task=order.task, job=order.job, attempt=attempt, node="m", seconds=1.0, result={"objects": 0}
+    ).model_dump()
+
+
+def test_late_reports_of_a_task_under_way_remove_nothing(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    database.execute("UPDATE jobs SET attempt = 2 WHERE id = 1")
+    say(broker, Failed(task=1, job=1, attempt=1, node="a", message="x").model_dump())
+    watcher.turn()
+    assert database.query("SELECT kind, state FROM jobs") == [{"kind": "prepare", "state": "running"}]
+
+
 def test_a_source_may_have_more_to_tell_than_64_kilobytes(database: Database) -> None:
     """The facts of a film with hundreds of tracks are longer than MariaDB's TEXT."""
     database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/film.mkv')")
     facts = json.dumps({"audio": ["commentary"] * 10_000})
-    Store(database).set_facts(1, facts)
+    Tasks(database).set_facts(1, facts)
     assert database.query("SELECT metadata FROM tasks")[0]["metadata"] == facts
 
 
@@ -145,3 +209,152 @@ def test_a_task_whose_rows_cannot_be_read_fails_alone(
     assert first["status"] == "failed"
     assert "cannot be read" in first["message"]
     assert second["status"] == "preparing"
+
+
+# a batch: what several reports say of one job, or of one task, before anything of it is written
+
+
+def queue_chunks(database: Database, number: int) -> None:
+    """Chunks of task 1 that nodes may take, with the numbers from 2 on."""
+    for position in range(number):
+        columns = "task_id, kind, position, state, lane"
+        database.execute(f"INSERT INTO jobs ({columns}) VALUES (1, 'encode', ?, 'queued', 'worker')", (position,))  # noqa: S608
+
+
+def encoded(job: int, init: str = "ab", attempt: int = 1) -> dict[str, object]:
+    """A node has encoded a chunk; `init` is the hash of its init segment."""
+    track = TrackSegments(first=1, segments=(SegmentInfo(length=150, bytes=9),), start=0, init_sha256=init)
+    result = EncodeResult(renditions={"240p": track}, frames=150, thumbs=1, bytes=9).model_dump(mode="json")
+    return Done(task=1, job=job, attempt=attempt, node="a", seconds=job / 4, result=result).model_dump()
+
+
+def test_a_job_may_begin_and_end_in_one_batch(watcher: Watcher, broker: LocalBroker, database: Database) -> None:
+    """Each row keeps what was said of it, and a report of an end makes all that comes after it late."""
+    queue_chunks(database, 3)
+    listener = broker.listener()
+    for job in (2, 3):
+        say(broker, ABOUT | {"type": "started", "job": job, "node": f"node {job}"})
+        say(broker, ABOUT | {"type": "progress", "job": job, "node": f"node {job}", "done": job})
+        say(broker, encoded(job))
+    say(broker, ABOUT | {"type": "progress", "job": 3})
+    watcher.turn()
+    rows = database.query("SELECT state, done, seconds, node FROM jobs WHERE kind = 'encode' ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [
+        ("done", 2, 0.5, "a"),
+        ("done", 3, 0.75, "a"),
+        ("queued", 0, 0, None),
+    ]
+    events = [row["event"] for row in database.query("SELECT event FROM history WHERE job_id > 1 ORDER BY id")]
+    assert events == ["encode started", "encode done"] * 2
+    heard = listener.take(0)
+    assert heard is not None
+    assert messages.read_control(heard.body) == CancelJob(job=3, below=2)
+
+
+def test_a_failure_fences_what_its_attempt_says_after_it_in_one_batch(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    queue_chunks(database, 1)
+    say(broker, Failed(task=1, job=2, attempt=1, node="a", message="no").model_dump())
+    say(broker, encoded(2))
+    watcher.turn()
+    (row,) = database.query("SELECT state, attempt, failures FROM jobs WHERE id = 2")
+    assert tuple(row.values()) == ("waiting", 2, 1)
+
+
+def test_the_first_chunk_judges_the_others_of_its_batch(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """An encoder of another build is found although nothing of the task was written yet."""
+    queue_chunks(database, 3)
+    for job, init in ((2, "ab"), (3, "cd"), (4, "ab")):
+        say(broker, encoded(job, init))
+    watcher.turn()
+    rows = database.query("SELECT state, failures FROM jobs WHERE kind = 'encode' ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [("done", 0), ("waiting", 1), ("done", 0)]
+
+
+def test_a_purge_that_ends_beside_a_late_report_runs_once_more(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """Which of both was first nobody knows, so the node may have stored something after it."""
+    database.execute("UPDATE tasks SET status = 'failed'")
+    database.execute("UPDATE jobs SET state = 'cancelled', attempt = 2 WHERE id = 1")
+    add_purge(database, 1, "running")
+    say(broker, Failed(task=1, job=1, attempt=1, node="a", message="stopped", cancelled=True).model_dump())
+    say(broker, Done(task=1, job=2, attempt=1, node="m", seconds=1.0, result={"objects": 0}).model_dump())
+    watcher.turn()
+    (row,) = database.query("SELECT state, attempt FROM jobs WHERE id = 2")
+    assert tuple(row.values()) == ("queued", 2)
+
+
+@pytest.mark.parametrize("end", ["done", "failed"])
+def test_a_watcher_killed_between_the_end_of_a_purge_and_the_pruning_leaves_no_row(
+    end: str, watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """The end of the purge is in the database, and the one that knew what comes next is gone."""
+    database.execute("UPDATE tasks SET status = ?", (end,))
+    database.execute("UPDATE jobs SET state = 'done' WHERE id = 1")
+    add_purge(database, int(end == "failed"), "done")
+    Watcher(Settings(poll_seconds=0.001), database, broker, load_profiles()).turn()
+    rows = database.query("SELECT kind FROM jobs")
+    assert [row["kind"] for row in rows] == ["purge"]
+
+
+def test_a_row_that_its_client_has_locked_holds_up_no_other_task(
+    watcher: Watcher, database: Database, connect: Connect
+) -> None:
+    """A client can do that to its own rows for as long as it likes; no right forbids it."""
+    if not is_mariadb(database):
+        pytest.skip("SQLite locks all or nothing")
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/locked.mkv'), ('/srv/in/free.mkv')")
+    client = connect()
+    client.execute("START TRANSACTION")
+    client.query("SELECT id FROM tasks WHERE id = 2 FOR UPDATE")
+
+    watcher.turn()
+
+    rows = database.query("SELECT tasks.id, status, kind FROM tasks LEFT JOIN jobs ON task_id = tasks.id ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [
+        (1, "preparing", "prepare"),
+        (2, "new", None),
+        (3, "preparing", "prepare"),
+    ]
+    # and it goes on once the client has let go
+    client.execute("ROLLBACK")
+    Watcher(Settings(poll_seconds=0.001), database, LocalBroker(), load_profiles()).turn()
+    (row,) = database.query("SELECT status FROM tasks WHERE id = 2")
+    assert row["status"] == "preparing"
+
+
+def test_a_purge_is_confirmed_only_while_its_order_counts(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """The broker, or a slow master, may keep an order until its task has been tried again and its objects are new."""
+    # Given a failed task whose purge a master has
+    database.execute("UPDATE tasks SET status = 'failed'")
+    database.execute("UPDATE jobs SET state = 'failed' WHERE id = 1")
+    add_purge(database, 1, "queued")
+    listener = broker.listener()
+    asks = ABOUT | {"type": "progress", "job": 2}
+
+    # When it asks, then its order counts
+    say(broker, asks)
+    watcher.turn()
+    assert controls(listener) == [ConfirmJob(job=2, attempt=1)]
+
+    # When the same order comes out of the broker once more after the task was tried again, then it counts no more
+    say(broker, Done(task=1, job=2, attempt=1, node="m", seconds=1.0, result={"objects": 0}).model_dump())
+    watcher.turn()
+    assert not retry(database, 1, 0), "its objects are gone"
+    say(broker, asks)
+    watcher.turn()
+    assert controls(listener) == [CancelJob(job=2, below=2)]
+
+
+def controls(listener: Consumer) -> list[Value]:
+    """What was broadcast since."""
+    found = list[Value]()
+    while (heard := listener.take(0)) is not None:
+        found.append(messages.read_control(heard.body))
+    return found

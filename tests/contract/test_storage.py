@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import random
 import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +21,13 @@ import pytest
 import raven.adapters.s3
 from raven import names
 from raven.adapters.s3 import MULTIPART_BYTES
-from raven.errors import ObjectMissing, Unavailable
+from raven.errors import NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
 from raven.ports import Storage
 from tests.contract.storages import storage_at
 from tests.servers.ceph import CephRgw
 from tests.servers.process import free_port
+from tests.servers.proxy import Proxy
+from tests.waiting import wait_until
 
 KEY = "out/7/video/1080p/seg-000001.m4s"
 DIGITS = b"0123456789"
@@ -61,6 +65,13 @@ def test_a_fetch_replaces_what_is_in_the_file(storage: Storage, tmp_path: Path) 
     (tmp_path / "target").write_bytes(b"x" * 1000)
     storage.fetch(KEY, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == DIGITS
+
+
+def test_a_fetch_that_finds_the_disk_full_says_so(storage: Storage) -> None:
+    """It is not the storage that is to blame, and the node looks at its disk before it takes another job."""
+    storage.put(KEY, DIGITS)
+    with pytest.raises(NoRoom, match=f"{KEY}.*No space left"):
+        storage.fetch(KEY, Path("/dev/full"))
 
 
 @pytest.mark.parametrize(
@@ -290,6 +301,23 @@ def test_a_directory_that_cannot_be_written_is_unavailable(tmp_path: Path) -> No
         storage_at(f"file://{tmp_path / 'objects'}").put(KEY, DIGITS)
 
 
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ESTALE, StorageAway), (errno.EIO, StorageAway), (errno.ENOSPC, NoRoom)]
+)
+def test_a_directory_whose_server_is_lost_is_away(
+    number: int, kind: type[RavenError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No job is to blame for that, as one is, or its node, for a disk that is full."""
+
+    def breaks(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("shutil.copyfile", breaks)
+    with pytest.raises(RavenError) as caught:
+        storage_at(f"file://{tmp_path / 'objects'}").fetch(KEY, tmp_path / "target")
+    assert caught.type is kind
+
+
 # what only S3 does
 
 
@@ -349,7 +377,7 @@ def test_farms_that_share_a_bucket_do_not_see_each_other(s3_url: str) -> None:
 def test_a_bucket_that_does_not_exist_is_unavailable_for_every_verb(s3_url: str, tmp_path: Path) -> None:
     """An administrator may still make it; and whatever boto3 raises must be one of our errors."""
     storage = storage_at(s3_url.replace("s3://", "s3://no-"))
-    _assert_unavailable(storage, tmp_path)
+    _assert_raised(Unavailable, storage, tmp_path)
 
 
 @pytest.mark.servers
@@ -359,10 +387,57 @@ def test_a_gateway_that_is_away_is_unavailable_for_every_verb(
     """No answer is no word about an object: it must not be taken for missing."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     storage = storage_at(s3_url.replace(f":{ceph_server.port}", f":{free_port()}"))
-    _assert_unavailable(storage, tmp_path)
+    _assert_raised(StorageAway, storage, tmp_path)
 
 
-def _assert_unavailable(storage: Storage, folder: Path) -> None:
+@pytest.mark.servers
+def test_a_gateway_that_falls_silent_is_away(
+    s3_url: str, ceph_server: CephRgw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host has vanished without a word, before the connection or in the middle of an object."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    monkeypatch.setattr(raven.adapters.s3, "SILENT_SECONDS", 0.3)
+    with closing(Proxy(ceph_server.port)) as proxy:
+        storage = storage_at(s3_url.replace(f":{ceph_server.port}", f":{proxy.port}"))
+        storage.put(KEY, bytes(1 << 20))
+        proxy.slow(1 << 18)
+        with ThreadPoolExecutor(1) as pool:
+            fetched = pool.submit(storage.fetch, KEY, tmp_path / "target")
+            wait_until((tmp_path / "target").exists, "the answer begins")
+            proxy.hang()
+            with pytest.raises(StorageAway):
+                fetched.result()
+        with pytest.raises(StorageAway):
+            storage.put(KEY, DIGITS)
+        proxy.heal()
+        storage.put(KEY, DIGITS)
+        assert storage.get(KEY) == DIGITS
+
+
+@pytest.mark.servers
+def test_a_connection_that_is_reset_in_mid_upload_is_tried_again(s3_url: str, ceph_server: CephRgw) -> None:
+    """A gateway that is restarted costs no attempt of a job."""
+    with closing(Proxy(ceph_server.port)) as proxy:
+        storage = storage_at(s3_url.replace(f":{ceph_server.port}", f":{proxy.port}"))
+        content = random.Random(8).randbytes(1 << 20)  # noqa: S311 - a pattern, not a secret
+        proxy.reset_after(1 << 19)
+        storage.put(KEY, content)
+        assert storage.get(KEY) == content
+
+
+@pytest.mark.servers
+def test_parts_that_a_killed_uploader_has_left_go_with_their_prefix(s3_url: str, ceph_server: CephRgw) -> None:
+    """No listing of objects shows them, but they fill the pool; those of the neighbour are under way."""
+    storage, bucket, client = storage_at(s3_url), urlsplit(s3_url).netloc, ceph_server.client()
+    for key in ("tmp/7/chunk-000000.nut", "tmp/7/chunk-000001.nut", "tmp/70/chunk-000000.nut"):
+        upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=DIGITS)
+    assert storage.delete_prefix(names.tmp_prefix(7)) == 0
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [upload["Key"] for upload in left] == ["tmp/70/chunk-000000.nut"]
+
+
+def _assert_raised(kind: type[Unavailable], storage: Storage, folder: Path) -> None:
     large = folder / "large"
     with large.open("wb") as file:
         file.truncate(MULTIPART_BYTES + 1)
@@ -380,7 +455,7 @@ def _assert_unavailable(storage: Storage, folder: Path) -> None:
         with pytest.raises(Exception) as caught:
             verb()
         raised[name] = caught.type
-    assert raised == dict.fromkeys(verbs, Unavailable)
+    assert raised == dict.fromkeys(verbs, kind)
 
 
 def _read(url: str) -> bytes:

@@ -50,6 +50,14 @@ def test_every_byte_comes_through_the_seams_once(raven: Raven, tmp_path: Path, r
     film.check_frames(FRAMES)
 
 
+def test_a_rung_of_half_the_rate_has_every_byte_too(raven: Raven, tmp_path: Path) -> None:
+    """Its frames carry the captions of those that it leaves out."""
+    film = raven.encode(write_source(tmp_path / "film.mp4", "60"), tmp_path / "out", "half")
+    wanted = [both for both in said()[: FRAMES // 2] if both != NOTHING]
+    for rung in ("small", "large"):
+        assert [both for kind, both in pairs_of(film, rung) if kind == 0] == wanted
+
+
 OPEN_GROUPS = {
     # leading pictures are skipped where a decoder begins; libavcodec gives their captions to the next one
     "mpeg2": ["-c:v", "mpeg2video", "-a53cc", "1", "-b:v", "2M", "-bf", "2", "-g", "15"],
@@ -70,6 +78,25 @@ def test_open_groups_of_pictures_keep_them_in_order(raven: Raven, tmp_path: Path
     run_ffmpeg(["-i", str(plain), *OPEN_GROUPS[codec], str(source)])
     film = raven.encode(source, tmp_path / "out", "seconds")
     assert [both for kind, both in pairs_of(film, "small") if kind == 0] == [b for b in said() if b != NOTHING]
+
+
+WITHOUT_TIMES = {
+    "h264": ["-c", "copy"],
+    "hevc": ["-c:v", "libx265", "-a53cc", "1", "-preset", "ultrafast", "-x265-params", "log-level=none"],
+    "m2v": OPEN_GROUPS["mpeg2"],
+}
+
+
+@pytest.mark.parametrize("suffix", WITHOUT_TIMES)
+def test_a_stream_without_times_keeps_them_on_the_lossless_way(raven: Raven, tmp_path: Path, suffix: str) -> None:
+    """It is decoded by the master, and so are they."""
+    plain, source = write_source(tmp_path / "plain.mp4", "25"), tmp_path / f"film.{suffix}"
+    run_ffmpeg(["-i", str(plain), *WITHOUT_TIMES[suffix], str(source)])
+    film = raven.encode(source, tmp_path / "out", "seconds")
+    assert film.task["source"]["video"]["way"] == "conform"
+    assert film.task["source"]["captions"] == ["CC1"]
+    assert [both for kind, both in pairs_of(film, "small") if kind == 0] == [b for b in said() if b != NOTHING]
+    film.check_frames(FRAMES)
 
 
 def test_the_manifests_declare_what_is_there(raven: Raven, tmp_path: Path) -> None:

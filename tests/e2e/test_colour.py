@@ -114,6 +114,8 @@ BT709 = "scale=out_color_matrix=bt709"
 SORTS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "full-range-jpeg": ("scale=out_range=pc,format=yuvj420p", ("-c:v", "mjpeg", "-q:v", "1"), "avi"),
     "full-range-h264": (f"{BT709}:out_range=pc,format=yuvj420p", ("-c:v", "libx264", "-qp", "5"), "mp4"),
+    "full-range-h264-decoded": (f"{BT709}:out_range=pc,format=yuvj420p", ("-c:v", "libx264", "-qp", "5"), "h264"),
+    "ten-bits-422-decoded": (f"{BT709},format=yuv422p10le", (*X265, "-x265-params", "log-level=0"), "hevc"),
     "ten-bits-422": (f"{BT709},format=yuv422p10le", FFV1, "mkv"),
     "twelve-bits-444": (f"{BT709},format=yuv444p12le", FFV1, "mkv"),
     "bt601": ("scale=out_color_matrix=smpte170m,format=yuv420p", FFV1, "mkv"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 import tests.players.player as players
 from raven import names
+from raven.adapters.directory import DirectoryStorage
 from raven.config import load_settings
 from raven.film import STATE
 from raven.local import LocalFarm
@@ -59,6 +61,12 @@ class SlowFarm:
     def release(self) -> None:
         (self._gate / "held").unlink(missing_ok=True)
 
+    def announced(self) -> bool:
+        """Whether all that is ready is announced, and nothing more is to be done for it."""
+        with closing(sqlite3.connect(self.farm._state / "raven.db")) as database:
+            states = database.execute("SELECT position, state FROM jobs WHERE kind = 'announce'").fetchall()
+        return bool(states) and max(states) == (FIRST, "done")
+
     def playlist(self) -> str:
         """The text of the picture's playlist, empty as long as there is none."""
         file = self.tree / names.video_path("small") / names.PLAYLIST
@@ -102,6 +110,31 @@ def test_the_playlists_grow_from_the_beginning_and_end_as_those_of_the_whole_fil
     assert growing.split("#EXTINF", 1)[1] in whole
     assert re.findall("TARGETDURATION:.*", growing) == re.findall("TARGETDURATION:.*", whole)
     Film(slow.farm.collect().output).check_frames(SECONDS * 25)
+
+
+def test_what_was_read_for_the_checker_while_the_film_grew_is_not_read_again(
+    slow: SlowFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hours in six rungs and trick play are ten thousand segments, for which everybody would wait at the end."""
+    reads: list[str] = []
+    get = DirectoryStorage.get
+
+    def noted(storage: DirectoryStorage, key: str, start: int = 0, length: int | None = None) -> bytes:
+        reads.append(key)
+        return get(storage, key, start, length)
+
+    monkeypatch.setattr(DirectoryStorage, "get", noted)
+    wait_until(lambda: f"seg-{FIRST:06d}.m4s" in slow.playlist(), "the beginning is announced")
+    wait_until(slow.announced, "what it has is read")
+    early = {f"seg-{number:06d}.m4s" for number in range(1, FIRST + 1)}
+    trick = names.out_prefix(1) + names.IFRAMES
+    assert {key.rpartition("/")[2] for key in reads if key.startswith(trick)} >= early
+    reads.clear()
+    slow.release()
+    wait_until(lambda: slow.farm.snapshot().ended, "the film is done")
+    assert slow.farm.snapshot().status == "done"
+    assert reads
+    assert not [key for key in reads if key.rpartition("/")[2] in early]
 
 
 @pytest.mark.players

@@ -340,7 +340,7 @@ def test_consumers_side_by_side_never_wait_longer_than_they_said() -> None:
     broker, over = LocalBroker(), threading.Event()
 
     def take() -> None:
-        consumer = broker.consumer("crowd", prefetch=1)
+        consumer = broker.consumer(names.lane_queue("worker"), prefetch=1)
         while not over.is_set():
             delivery = consumer.take(0.002)
             if delivery is not None:
@@ -355,7 +355,7 @@ def test_consumers_side_by_side_never_wait_longer_than_they_said() -> None:
     for thread in (burner, *crowd):
         thread.start()
     for _ in range(200):
-        broker.publish("crowd", b"one")
+        broker.publish(names.lane_queue("worker"), b"one")
         time.sleep(0.002)
     over.set()
     burner.join()

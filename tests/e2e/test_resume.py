@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.tools import SECONDS, Raven, StandIn, encode_command, files_of, run
 from tests.media import generate_clip
+from tests.processes import descendants, processes
 from tests.waiting import wait_until
 
 FRAMES = 260  # chunks of one second, 25 frames; a rest shorter than a chunk joins the last one
@@ -47,32 +48,6 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[subproc
             yield process
         finally:
             process.kill()
-
-
-def descendants(pid: int) -> set[tuple[int, int]]:
-    """All processes below one, as number and time of start, which together no other process ever has."""
-    children: dict[int, list[tuple[int, int]]] = {}
-    for number, (parent, begun) in processes().items():
-        children.setdefault(parent, []).append((number, begun))
-    found: set[tuple[int, int]] = set()
-    below = children.get(pid, [])
-    while below:
-        found |= set(below)
-        below = [child for number, _ in below for child in children.get(number, [])]
-    return found
-
-
-def processes() -> dict[int, tuple[int, int]]:
-    """Parent and time of start of each process that has not ended."""
-    found: dict[int, tuple[int, int]] = {}
-    for folder in Path("/proc").iterdir():
-        try:
-            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except (OSError, ValueError):
-            continue  # not a process, or one that has just ended
-        if folder.name.isdigit() and fields[0] != "Z":
-            found[int(folder.name)] = int(fields[1]), int(fields[19])
-    return found
 
 
 def alive(those: set[tuple[int, int]]) -> set[tuple[int, int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tools import SAMPLE_RATE, Film, Raven, corpus_file, count_samples
+from tests.e2e.tools import PACKET, SAMPLE_RATE, Film, Raven, corpus_file, count_samples
 from tests.media import run_ffmpeg
 
 SECONDS = 4
@@ -107,6 +107,29 @@ class TestSixChannels:
         assert configurations == ["2", "2", "6"]
 
 
+def test_audio_description_is_told_and_never_what_is_heard_first(raven: Raven, tmp_path: Path) -> None:
+    """Whatever the source calls its default."""
+    film, sound = tmp_path / "film.mkv", "sine=frequency=330:sample_rate=48000:duration=3"
+    run_ffmpeg(
+        [
+            "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=3",
+            "-f", "lavfi", "-i", sound, "-f", "lavfi", "-i", sound, "-map", "0", "-map", "1", "-map", "2",
+            "-metadata:s:a", "language=eng", "-disposition:a:0", "default+visual_impaired", "-disposition:a:1", "0",
+            "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", str(film),
+        ]
+    )  # fmt: skip
+
+    out = raven.encode(film, tmp_path / "out", "quick")
+
+    marked = [
+        ("DEFAULT=YES" in line, "describes-video" in line)
+        for line in out.hls.read_text("utf-8").splitlines()
+        if "TYPE=AUDIO" in line
+    ]
+    assert marked == [(False, True), (True, False)]
+    assert out.dash.read_text("utf-8").count("urn:tva:metadata:cs:AudioPurposeCS:2007") == 1
+
+
 def test_six_channels_at_full_scale_do_not_clip_in_stereo(raven: Raven, tmp_path: Path) -> None:
     film = raven.encode(source(tmp_path, "5.1", [0.95] * 6), tmp_path / "out", "groups")
     assert 0.7 < peak(film, "und-1") <= 1.0
@@ -171,3 +194,46 @@ def test_a_real_broadcast_of_six_channels(raven: Raven, tmp_path: Path) -> None:
     film = raven.encode(clip, tmp_path / "out", "groups")
     assert [t["channels"] for t in film.task["audio"]] == [2, 2, 6]
     assert peak(film, film.task["audio"][0]["name"]) <= 1.0
+
+
+def damaged_sound(folder: Path, faulty: str) -> Path:
+    """A film whose sound has rubbish in place of the packets for which `faulty`, of their number `n`, is not 0."""
+    clip, target = source(folder, "mono", [TONE], "-c:a", "aac"), folder / "damaged.mkv"
+    run_ffmpeg(["-i", str(clip), "-c", "copy", "-bsf:a", f"noise=amount='if({faulty},1,0)'", str(target)])
+    return target
+
+
+@pytest.mark.slow
+def test_sound_that_hardly_decodes_is_refused_by_name_at_once(raven: Raven, tmp_path: Path) -> None:
+    """The next attempt, on another node, would find the same."""
+    ran = raven.run(damaged_sound(tmp_path, "mod(n,5)"), tmp_path / "out", "--profile", "quick")
+    assert ran.status == 1
+    told = r"raven: sound und-1 \(aac\): (\d+) of (\d+) packets cannot be decoded; mend the source or leave this .*"
+    found = re.fullmatch(told, ran.stderr.splitlines()[-1])
+    assert found, ran.stderr
+    assert int(found[1]) / int(found[2]) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.slow
+def test_sound_with_damage_is_encoded_and_the_film_says_so(raven: Raven, tmp_path: Path) -> None:
+    clip = damaged_sound(tmp_path, "between(n,80,119)")
+    film = raven.encode(clip, tmp_path / "out", "quick")
+    (warning,) = film.task["warnings"]
+    assert re.fullmatch(r"sound und-1 \(aac\): 40 of \d+ packets cannot be decoded; it is silent there", warning)
+    assert 0 <= count_samples(film.playlist("audio", "und-1"), "0:a:0") - SECONDS * SAMPLE_RATE < PACKET
+
+    ran = raven.run(clip, tmp_path / "strict", "--profile", "quick", "--strict")
+    assert ran.status == 1
+    assert "options.strict refuses such a source" in ran.stderr
+
+
+@pytest.mark.slow
+def test_sound_without_channels_is_left_out_and_listed(raven: Raven, tmp_path: Path) -> None:
+    clip = source(tmp_path, "mono", [TONE], "-c:a", "pcm_s16le")
+    element = b"\x9f\x81\x01"  # Channels (Matroska, RFC 9559 5.1.4.1.29.3): 1
+    data = clip.read_bytes()
+    assert data.count(element) == 1
+    clip.write_bytes(data.replace(element, b"\x9f\x81\x00"))
+    film = raven.encode(clip, tmp_path / "out", "quick")
+    assert film.task["audio"] == []
+    assert film.task["source"]["ignored"] == ["audio stream 1: of no known rate or channels"]

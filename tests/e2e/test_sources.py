@@ -137,6 +137,46 @@ def test_woven_fields_are_taken_apart_and_no_seam_shows(
     assert [stream.hashes for streams in decoded for stream in streams] == [wanted, wanted]
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("woven.ts", (*h264("tff=1:keyint=25:min-keyint=25:scenecut=0:bframes=2"),)),
+        ("woven.mkv", ("-c:v", "mpeg2video", "-q:v", "3", "-flags", "+ilme+ildct", "-g", "25", "-bf", "2")),
+    ],
+    ids=["h264", "mpeg2"],
+)
+def test_each_field_becomes_a_frame_where_the_profile_wishes_it(
+    raven: Raven, tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    """Apple 1.15: what was 50 pictures a second before it was woven is that again. Its keyframes are at the seams."""
+    source = make(tmp_path, name, *options, rate="50", seconds="5", chain=WEAVE)
+    film = raven.encode(source, tmp_path / "out", "lossless-fields")
+    assert film.rate == 50
+    decoded = film.check_frames(250)
+    origin = read_frames(source, "null", "-frames:v", "1", "-loglevel", "fatal")[0].times[0]
+    chain = f"bwdif=mode=send_field:deint=interlaced,setpts=PTS-round(({origin})/TB),fps=50:start_time=0,format=yuv420p"
+    wanted = read_frames(source, chain, "-frames:v", "250", "-loglevel", "fatal")[0].hashes
+    assert len(set(wanted)) > 240
+    assert [stream.hashes for streams in decoded for stream in streams] == [wanted, wanted]
+
+
+def test_a_film_that_is_not_interlaced_keeps_its_rate_under_that_profile(raven: Raven, tmp_path: Path) -> None:
+    source = make(tmp_path, "film.mp4", *h264("bframes=2"), seconds="2")
+    film = raven.encode(source, tmp_path / "out", "lossless-fields")
+    assert film.rate == 25
+    film.check_frames(50)
+
+
+def test_each_field_becomes_a_frame_on_the_other_way_in_too(raven: Raven, tmp_path: Path) -> None:
+    """ProRes is decoded, and its fields taken apart, by the cutter."""
+    source = make(tmp_path, "woven.mov", "-c:v", "prores_ks", "-flags", "+ildct", rate="50", seconds="2", chain=WEAVE)
+    film = raven.encode(source, tmp_path / "out", "lossless-fields")
+    assert film.task["source"]["video"]["way"] == "conform"
+    assert film.rate == 50
+    for streams in film.check_frames(100):
+        assert len(set(streams[0].hashes)) == 100
+
+
 def test_fields_in_an_order_that_only_the_container_tells_are_taken_apart(raven: Raven, tmp_path: Path) -> None:
     source = make(tmp_path, "woven.mov", "-c:v", "ffv1", "-field_order", "tt", rate="50", seconds="2", chain=WEAVE)
     film = raven.encode(source, tmp_path / "out", "lossless")

@@ -117,6 +117,8 @@ class Farm:
     def __init__(self, folder: Path, servers: Servers, **settings: str) -> None:
         self.folder, self.servers, self._settings = folder, servers, settings
         self.sources, self.temporary = folder / "sources", folder / "temporary"
+        self.temporaries = [self.temporary]
+        """All folders in which daemons of this farm work."""
         for path in (self.sources, self.temporary):
             path.mkdir()
         self.daemons: dict[str, Daemon] = {}
@@ -135,7 +137,8 @@ class Farm:
             "master": storage | {"RAVEN_SOURCES": str(self.sources)},
             "worker": storage,
         }[role]
-        common = {"RAVEN_BROKER": servers.broker, "RAVEN_NODE": node}
+        own_mark = {"RAVEN_TEST_FARM": str(self.folder)}
+        common = {"RAVEN_BROKER": servers.broker, "RAVEN_NODE": node, "RAVEN_SLOTS": "1"} | own_mark
         return own | common | self._settings | more
 
     def start(self, role: str, node: str, **more: str) -> Daemon:
@@ -151,6 +154,16 @@ class Farm:
             return {row["name"] for row in self.database.query("SELECT name FROM nodes WHERE slots > 0")} >= wanted
 
         self.until(seen, f"the watcher knows {wanted}")
+
+    def drain(self, daemon: Daemon) -> None:
+        """The first SIGTERM, until it is understood."""
+
+        def said() -> int:
+            return sum(line["event"].startswith("draining") for line in daemon.logged())
+
+        before = said()  # by daemons of this name that were there before
+        daemon.signal(signal.SIGTERM)
+        self.until(lambda: said() > before, "it drains")
 
     def complaints(self) -> list[str]:
         """Daemons that died by themselves, and errors that they logged."""
@@ -209,8 +222,15 @@ class Farm:
     def _state(self) -> str:
         tasks = self.database.query("SELECT id, status, progress, message FROM tasks")
         jobs = self.database.query("SELECT task_id, kind, position, state, attempt, node, message FROM jobs")
-        logs = [daemon.log_tail(15) for daemon in self.daemons.values()]
-        return "\n".join([*map(str, [*tasks, *jobs]), *logs])
+        logs = [line for daemon in self.daemons.values() for line in daemon.log_tail(15).splitlines()]
+        return "\n".join(str(line)[:300] for line in [*tasks, *jobs, *logs])
+
+    # the broker
+
+    def unacknowledged(self, queue: str) -> int:
+        """Messages that somebody has taken and not acknowledged, as they were up to 5 s ago."""
+        info = self.servers.rabbitmq.queue_info(self.servers.vhost, queue)
+        return int(info.get("messages_unacknowledged", 0))
 
     # the bucket
 
@@ -254,12 +274,13 @@ class Farm:
 
 
 class Gate:
-    """An ffmpeg that does not begin while its gate is shut: a job that takes as long as the test wants."""
+    """An ffmpeg that does not begin a chunk while its gate is shut: a job that takes as long as the test wants."""
 
     def __init__(self, folder: Path, ffmpeg: str) -> None:
         self._shut = folder / "shut"
         self.program = folder / "gated-ffmpeg"
-        self.program.write_text(f'#!/bin/sh\nwhile [ -e {self._shut} ]; do sleep 0.05; done\nexec {ffmpeg} "$@"\n')
+        waits = f"while [ -e {self._shut} ]; do sleep 0.05; done"
+        self.program.write_text(f'#!/bin/sh\ncase "$*" in *chunk.nut*) {waits};; esac\nexec {ffmpeg} "$@"\n')
         self.program.chmod(0o755)
         self.shut()
 

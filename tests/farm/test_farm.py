@@ -21,12 +21,15 @@ import pytest
 from raven import messages, names
 from raven.messages import PurgeJob
 from raven.ports import Row
-from tests.farm.farm import FRAMES, ROOT, Farm, Pipe, Servers, Syslog
+from tests.farm.farm import FRAMES, ROOT, Farm, Gate, Pipe, Servers, Syslog
 from tests.media import count_frames, ffmpeg, run_ffmpeg
+from tests.receiver import Receiver, receiver
 from tests.servers.process import clean_environment
+from watcher.callbacks import SIGNATURE, signature
 
 pytestmark = pytest.mark.servers
 CHUNKS = 8
+SECRET = "0123456789abcdef"
 LOCAL7 = 23
 """The facility's number (RFC 3164)."""
 STOP_SECONDS = 2.0
@@ -40,9 +43,25 @@ def syslog() -> Iterator[Syslog]:
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory, servers: Servers, syslog: Syslog) -> Iterator[Farm]:
+def client() -> Iterator[Receiver]:
+    """Where a client listens for notices."""
+    with receiver() as there:
+        yield there
+
+
+@pytest.fixture(scope="module")
+def farm(
+    tmp_path_factory: pytest.TempPathFactory, servers: Servers, syslog: Syslog, client: Receiver
+) -> Iterator[Farm]:
     """A watcher, a master and two workers. No test may end one of them, or make one log an error."""
-    with closing(Farm(tmp_path_factory.mktemp("farm"), servers, RAVEN_SYSLOG=syslog.address)) as farm:
+    settings = {
+        "RAVEN_SYSLOG": syslog.address,
+        "RAVEN_KEEP_FAILED_HOURS": "0",
+        "RAVEN_CALLBACK_HOSTS": f"127.0.0.1:{client.port}",
+        "RAVEN_CALLBACK_NETWORKS": "127.0.0.0/8",
+        "RAVEN_CALLBACK_SECRET": SECRET,
+    }
+    with closing(Farm(tmp_path_factory.mktemp("farm"), servers, **settings)) as farm:
         for role, node in (("watcher", "watcher"), ("master", "master"), ("worker", "one"), ("worker", "two")):
             farm.start(role, node)
         farm.until_seen()
@@ -60,10 +79,10 @@ class Encoded:
 
 
 @pytest.fixture(scope="module")
-def encoded(farm: Farm, film: Path) -> Encoded:
-    """The film, submitted with no more than its path (and the quick profile), done and downloaded."""
+def encoded(farm: Farm, film: Path, client: Receiver) -> Encoded:
+    """The film, submitted with no more than its path (the quick profile, and who is told), done and downloaded."""
     source = shutil.copy(film, farm.sources / "film.ts")
-    task = farm.submit(source, profile="test")
+    task = farm.submit(source, profile="test", callback_url=client.url("/film"))
     row = farm.done(task)
     return Encoded(task, row, farm.download(task, farm.folder / "downloaded"))
 
@@ -87,6 +106,35 @@ def test_a_submitted_row_ends_done_with_all_that_a_client_reads(encoded: Encoded
     times = [row[name].replace(tzinfo=UTC) for name in ("created_at", "started_at", "finished_at")]
     assert times == sorted(times)
     assert timedelta(0) <= datetime.now(UTC) - times[2] < timedelta(minutes=10)
+
+
+def test_the_client_is_told_of_the_end(encoded: Encoded, farm: Farm, client: Receiver) -> None:
+    farm.until(lambda: client.posts, "the client is told")
+    (post,) = client.posts
+    told = json.loads(post.body)
+
+    assert (told["id"], told["status"], told["url"]) == (encoded.task, "done", encoded.row["url"])
+    assert told["metadata"] == json.loads(encoded.row["metadata"])
+    assert told["thumbnails"] == encoded.row["url"].replace("master.m3u8", "thumbs/thumbs.vtt")
+    assert (encoded.folder / "thumbs" / "thumbs.vtt").is_file()
+    seconds = int(post.headers[SIGNATURE].partition(",")[0].removeprefix("t="))
+    assert post.headers[SIGNATURE] == signature(SECRET, seconds, post.body)
+    assert abs(time.time() - seconds) < 600
+
+
+def test_a_film_whose_chunks_do_not_decode_is_conformed_and_comes_out_whole(farm: Farm) -> None:
+    """Two workers find so of a chunk; what they were at is stopped, and all is done again from the source."""
+    source = farm.sources / "film.avi"
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=352x288:rate=25", "-frames:v", "210", "-pix_fmt", "yuv420p"]
+    run_ffmpeg([*picture, "-c:v", "h263p", "-g", "60", str(source)])  # all its packets claim to be keyframes
+    task = farm.submit(source, profile="test")
+    row = farm.done(task)
+    assert json.loads(row["metadata"])["video"]["way"] == "conform"
+    assert farm.history(task, "encode unusable")
+    folder = farm.download(task, farm.folder / "conformed")
+    for manifest in (names.MULTIVARIANT, names.MPD):
+        assert count_frames(ffmpeg(), folder / manifest, 2) == [210, 210]
+    farm.until(lambda: farm.keys(f"tmp/{task}/") == [], "its temporary objects are removed")
 
 
 @pytest.mark.parametrize("manifest", [names.MULTIVARIANT, names.MPD])
@@ -158,7 +206,7 @@ def test_only_the_watcher_has_the_database(farm: Farm, servers: Servers) -> None
         holds = any(secret in value for value in daemon.environment.values())
         assert holds == ("RAVEN_DATABASE" in daemon.environment) == (node == "watcher")
     sql = "SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST WHERE DB = DATABASE()"
-    assert farm.database.query(sql)[0]["n"] == 2, "the watcher's connection and this one"
+    assert farm.database.query(sql)[0]["n"] == 3, "the watcher's two connections and this one"
 
 
 def test_a_private_bucket_stays_private(encoded: Encoded) -> None:
@@ -287,6 +335,25 @@ def test_a_bad_row_fails_with_a_reason_and_no_neighbour_notices(farm: Farm, shor
     assert [key for task in bad for key in farm.keys(f"tmp/{task}/") + farm.keys(f"out/{task}/")] == []
 
 
+def test_a_chunk_that_straggles_is_done_by_an_idle_slot(farm: Farm, encoded: Encoded, tmp_path: Path) -> None:
+    """One slow machine does not hold up a film: the first good result counts, and the slow one is stopped."""
+    gate = Gate(tmp_path, ffmpeg())
+    farm.start("worker", "slow", RAVEN_FFMPEG=str(gate.program))
+    farm.until_seen("slow")
+    task = farm.submit(farm.sources / "film.ts", profile="test")
+    farm.until(lambda: farm.jobs(task, kind="encode", state="running", node="slow"), "the slow one has a chunk")
+    (job,) = farm.jobs(task, kind="encode", state="running", node="slow")
+    farm.done(task)
+    assert {row["node"] for row in farm.history(task, "second done")} <= {"one", "two"}
+    assert [row["job_id"] for row in farm.history(task, "encode done by a second run")] == [job["id"]]
+    farm.until(lambda: not farm.processes(task), "the slow one is stopped", timeout=STOP_SECONDS + 5)
+    folder = farm.download(task, tmp_path / "downloaded")
+    for path in encoded.folder.rglob("*.m4s"):
+        assert (folder / path.relative_to(encoded.folder)).read_bytes() == path.read_bytes()
+    farm.daemons.pop("slow").kill()
+    gate.open()
+
+
 def test_messages_that_nobody_can_read_are_put_aside_and_harm_nobody(farm: Farm, short: Path) -> None:
     """Whatever gets into a queue, by a mistake or an older version, must not stop the daemons that read it."""
     garbage = [b"\x00\xff garbage", b"{}", b'{"kind": "prepare", "version": 99}']
@@ -294,10 +361,10 @@ def test_messages_that_nobody_can_read_are_put_aside_and_harm_nobody(farm: Farm,
         for body in garbage:
             farm.broker.publish(queue, body)
     foreign = messages.encode(PurgeJob(task=1, job=1, attempt=1, prefixes=("out/1/",)))
-    farm.broker.publish(names.JOBS_WORKER, foreign)  # a master's job
+    farm.broker.publish(names.lane_queue("worker"), foreign)  # a master's job
     for body in garbage:
         farm.broker.broadcast(body)
-    expected = {names.JOBS_MASTER: 3, names.JOBS_WORKER: 4, names.REPORTS: 3}
+    expected = dict.fromkeys(names.QUEUES, 3) | {names.lane_queue("worker"): 4}
 
     def dead() -> dict[str, int]:
         return {queue: farm.broker.depth(names.dead_letters(queue)) for queue in names.QUEUES}

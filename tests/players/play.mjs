@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // Plays one manifest to its end in headless Chromium with a real player and prints what happened as JSON.
 //
-//   node play.mjs --player hls|dash|shaka|native --url URL --chromium PATH --modules NODE_MODULES
+//   node play.mjs --player hls|dash|shaka|vjs|native --url URL --chromium PATH --modules NODE_MODULES
 //                 [--rate 1] [--from SECONDS] [--seconds-limit 120] [--sync] [--text LANGUAGE]
-//                 [--thumbs SECONDS,...] [--trick RATE]
+//                 [--thumbs SECONDS,...] [--trick RATE] [--tour JSON]
 //
 // Exit status: 0 played to the end with no fatal error and no failed request, 1 it did not, 2 wrong use.
 
@@ -20,12 +20,15 @@ const SCRIPTS = {
   hls: "hls.js/dist/hls.min.js",
   dash: "dashjs/dist/modern/umd/dash.all.min.js",
   shaka: "shaka-player/dist/shaka-player.compiled.js",
+  vjs: "video.js/dist/video.min.js",
   native: null,
 };
 const TYPES = { ".html": "text/html", ".js": "text/javascript" };
 const POLL_MS = 200;
 const FROZEN_SECONDS = 25; // no progress for this long: the player has given up without saying so
 const FAILED_SECONDS = 5; // the same after a failed request: hls.js asks again and again, the result stands
+
+const AHEAD_SECONDS = 3; // of the film: enough for twice the speed
 
 const FLAGS = [
   "--no-sandbox", // the tests run as root
@@ -50,6 +53,7 @@ function readArguments() {
     rate: { type: "string", default: "1" }, from: { type: "string", default: "0" },
     "seconds-limit": { type: "string", default: "120" }, sync: { type: "boolean", default: false },
     text: { type: "string", default: "" },
+    tour: { type: "string", default: "null" },
     thumbs: { type: "string", default: "" }, trick: { type: "string", default: "0" },
   } });
   for (const name of ["player", "url", "chromium", "modules"]) {
@@ -61,7 +65,7 @@ function readArguments() {
   if (![rate, from, limit, trick, ...thumbs].every(Number.isFinite)) {
     throw new Error("--rate, --from, --seconds-limit, --thumbs, --trick take numbers");
   }
-  return { ...values, rate, from, limit, trick, thumbs };
+  return { ...values, rate, from, limit, trick, thumbs, tour: JSON.parse(values.tour) };
 }
 
 /** The file behind a request: the page's own, or a player's script; nothing else is served. */
@@ -139,7 +143,9 @@ async function play(options) {
     await page.waitForFunction(() => window.raven);
     const script = SCRIPTS[options.player] && `${origin}/modules/${SCRIPTS[options.player]}`;
     const { player, url, rate, from, sync, text } = options;
-    await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync, text });
+    const ahead = options.tour?.levels.length ? AHEAD_SECONDS : 0;
+    await page.evaluate((config) => window.raven.start(config), { player, url, script, rate, from, sync, text, ahead });
+    if (options.tour) await page.evaluate((tour) => window.raven.travel(tour), options.tour);
     if (options.trick) await page.evaluate((by) => window.raven.trick(by), options.trick);
     const result = await watch(page, options.limit, failedRequests);
     const thumbnails = await page.evaluate((times) => window.raven.thumbnails(times), options.thumbs);

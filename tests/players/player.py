@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +22,10 @@ from pydantic import TypeAdapter
 from tests.players.modules import node_modules
 from tests.players.server import serve
 
-Player = Literal["hls", "dash", "shaka", "native"]
+Player = Literal["hls", "dash", "shaka", "vjs", "native"]
 Range = tuple[float, float]
+Frame = tuple[float, int, int]
+"""A frame that was shown: its time in seconds, the number that its picture says, the height of the picture."""
 
 _SCRIPT = Path(__file__).with_name("play.mjs")
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -107,6 +109,47 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
+class Tour:
+    """What a viewer does once the film plays; without any, it plays through.
+
+    `seeks` are pairs of seconds: where to go, and how far to play there. `levels` are heights of rungs to be shown
+    after that. What is left then is played `rest` times as fast.
+    """
+
+    seeks: tuple[Range, ...] = ()
+    levels: tuple[int, ...] = ()
+    rest: float = 1.0
+
+
+@dataclass(frozen=True)
+class Seek:
+    """A seek of the viewer's, in seconds, and the first frame that was shown there."""
+
+    origin: float
+    to: float
+    buffered: bool
+    shown: Frame
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Another level, where it was asked for, and the first frame of it."""
+
+    height: int
+    at: float
+    shown: Frame
+
+
+@dataclass(frozen=True)
+class Travelled:
+    """What came of a tour."""
+
+    frames: tuple[Frame, ...]
+    seeks: tuple[Seek, ...]
+    switches: tuple[Switch, ...]
+
+
+@dataclass(frozen=True)
 class Playback:
     """What became of one playback, in seconds of the presentation, frames and bytes."""
 
@@ -129,6 +172,7 @@ class Playback:
     sync: Sync | None
     texts: tuple[Text, ...]
     thumbnails: tuple[Thumbnail | None, ...]  # of the seconds that were asked for
+    tour: Travelled | None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -164,13 +208,15 @@ def play(
     text: str = "",
     thumbs: Sequence[float] = (),
     trick: float = 0,
+    tour: Tour | None = None,
 ) -> Playback:
     """Play `manifest`, a path inside of `tree`, at `rate` times its speed.
 
     `limit` is in seconds of real time. `sync` measures sound against picture for a source of flashes and
     clicks (see README.md) and needs rate 1. `text` is the language of the subtitles to show.
     `thumbs` are seconds whose thumbnails dash.js and shaka-player are asked for. `trick` lets shaka-player fast
-    forward so many times faster by the I-frames.
+    forward so many times faster by the I-frames. `tour` is what the viewer does meanwhile; its source is described in
+    README.md.
     """
     chromium = _chromium()
     if chromium is None:
@@ -185,6 +231,7 @@ def play(
         "text": text,
         "thumbs": ",".join(map(str, thumbs)),
         "trick": trick,
+        "tour": json.dumps(tour and asdict(tour)),
     }
     with serve(tree) as server:
         command = ["node", str(_SCRIPT), f"--url={server.url}/{manifest}"]

@@ -33,7 +33,7 @@ _PROGRAMS = {
     "ceph": "ceph-common", "ceph-authtool": "ceph-common", "monmaptool": "ceph-common",
     "radosgw-admin": "ceph-common",
 }  # fmt: skip
-# One of each, everything in memory, and no waiting: with these intervals it is ready after 2 seconds.
+# One of each, no waiting, and unless it is durable everything in memory: so it is ready after 2 seconds.
 # Without "rgw cache" a gateway that took the place of a killed one does not wait 30 s for that one's answers.
 _CONFIGURATION = """\
 [global]
@@ -79,8 +79,15 @@ mon tick interval = 1
 mon election timeout = 1
 [osd]
 osd data = {home}/osd
-osd objectstore = memstore
+osd objectstore = {store}
 memstore device bytes = 2147483648
+bluestore block size = 4294967296
+bluestore block db create = false
+bluestore block wal create = false
+bluestore fsck on mount = false
+bluestore fsck on mkfs = false
+bluestore cache autotune = false
+bluestore cache size = 67108864
 osd op num shards = 1
 osd op num threads per shard = 2
 osd mon report interval = 1
@@ -88,7 +95,7 @@ osd heartbeat interval = 2
 [client]
 rgw data = {home}/rgw
 objecter tick interval = 0.2
-rgw frontends = beast endpoint={host}:{port}
+rgw frontends = beast endpoint={host}:{port} tcp_nodelay=1
 rgw thread pool size = 32
 rgw num rados handles = 1
 rgw dynamic resharding = false
@@ -104,9 +111,9 @@ rgw cache enabled = false
 
 
 class CephRgw:
-    """A Ceph monitor, an OSD in memory and an S3 gateway, on free ports of 127.0.0.1."""
+    """A Ceph monitor, an OSD and an S3 gateway, on free ports of 127.0.0.1."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, durable: bool) -> None:
         self.port = free_port()
         self.endpoint = f"http://{HOST}:{self.port}"
         self.access_key = secrets.token_hex(10)
@@ -114,7 +121,9 @@ class CephRgw:
         self._directory = directory.resolve()
         self._configuration = self._directory / "ceph.conf"
         self._env = clean_environment(self._directory)
-        self._cluster: list[ChildProcess] = []
+        self._store = "bluestore" if durable else "memstore"
+        self._monitor: ChildProcess | None = None
+        self._osd: ChildProcess | None = None
         self._gateway: ChildProcess | None = None
 
     @staticmethod
@@ -123,13 +132,14 @@ class CephRgw:
         return missing_program(_PROGRAMS)
 
     @classmethod
-    def start(cls, directory: Path) -> "CephRgw":
-        """Start a new cluster and its gateway with one S3 user."""
-        server = cls(directory)
+    def start(cls, directory: Path, durable: bool = False) -> "CephRgw":
+        """Start a new cluster and its gateway with one S3 user; unless it is durable, its OSD cannot be killed."""
+        server = cls(directory, durable)
         try:
             server._configure()
             server._start_monitor()
-            server._start_osd()
+            server._make_osd()
+            server.start_osd()
             server.start_gateway()
             server._create_s3_user()
         except ServerError:
@@ -153,15 +163,27 @@ class CephRgw:
                 client.abort_multipart_upload(Bucket=name, Key=item["Key"], UploadId=item["UploadId"])
         client.delete_bucket(Bucket=name)
 
-    def client(self) -> Any:
-        """Return a boto3 client; over HTTPS this Ceph refuses the checksums that boto3 adds by itself."""
+    def client(self, access_key: str | None = None, secret_key: str | None = None) -> Any:
+        """Return a boto3 client, with keys of another user if there are any.
+
+        Over HTTPS this Ceph refuses the checksums that boto3 adds by itself.
+        """
         return boto3.client(
             "s3", endpoint_url=self.endpoint, region_name="us-east-1",
-            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+            aws_access_key_id=access_key or self.access_key, aws_secret_access_key=secret_key or self.secret_key,
             config=Config(
                 request_checksum_calculation="when_required", response_checksum_validation="when_required"
             ),
         )  # fmt: skip
+
+    def script(self, file: Path) -> str:
+        """What an administrator's script says that calls radosgw-admin."""
+        admin = f"{program('radosgw-admin')} -c {self._configuration}"
+        return run(["sh", str(file)], self._env | {"RADOSGW_ADMIN": admin})
+
+    def administer(self, *command: str) -> str:
+        """What `radosgw-admin` says to a command."""
+        return run([program("radosgw-admin"), "-c", str(self._configuration), *command], self._env)
 
     def kill_gateway(self) -> None:
         """End the gateway with SIGKILL; the objects stay."""
@@ -170,15 +192,45 @@ class CephRgw:
 
     def start_gateway(self) -> None:
         """Start the gateway again on the same port, after killing it if it runs."""
+        self.begin_gateway()
+        self.await_gateway()
+
+    def begin_gateway(self) -> None:
+        """The same without waiting: as long as the OSD is away, it does not answer."""
         self.kill_gateway()
         self._gateway = self._daemon("radosgw", "-n", "client.rgw.a")
-        wait_until(self._answers, _TIMEOUT, self._gateway)
+
+    def await_gateway(self) -> None:
+        """Until it answers."""
+        if self._gateway is not None:
+            wait_until(self._answers, _TIMEOUT, self._gateway)
+
+    def kill_osd(self) -> None:
+        """End the OSD with SIGKILL: the gateway waits for it, as long as it takes."""
+        if self._osd is not None:
+            self._osd.kill()
+
+    def start_osd(self) -> None:
+        """Start the OSD again, after killing it if it runs. Nothing waits for it: the gateway does by itself."""
+        self.kill_osd()
+        self._osd = self._daemon("ceph-osd", "-i", "0")
+
+    def freeze_osd(self) -> None:
+        """Stop the OSD where it is: all that asks for objects hangs."""
+        if self._osd is not None:
+            self._osd.freeze()
+
+    def thaw_osd(self) -> None:
+        """Let the OSD go on."""
+        if self._osd is not None:
+            self._osd.thaw()
 
     def stop(self) -> None:
-        """End all for good; what is stored is lost, as it is in memory only."""
+        """End all for good."""
         self.kill_gateway()
-        for child in reversed(self._cluster):
-            child.kill()
+        self.kill_osd()
+        if self._monitor is not None:
+            self._monitor.kill()
 
     close = stop
 
@@ -189,7 +241,7 @@ class CephRgw:
         port_min = min(free_port(), 65000)  # Ceph itself looks for free ports from here on
         text = _CONFIGURATION.format(
             fsid=fsid, host=HOST, mon_port=mon_port, port_min=port_min, port_max=port_min + 500,
-            home=self._directory, port=self.port,
+            home=self._directory, port=self.port, store=self._store,
         )  # fmt: skip
         self._configuration.write_text(text, encoding="utf-8")
         monitor = ["--addv", "a", f"[v2:{HOST}:{mon_port}]"]
@@ -207,14 +259,12 @@ class CephRgw:
     def _start_monitor(self) -> None:
         monmap, keyring = self._directory / "monmap", self._directory / "keyring"
         self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", str(monmap), "--keyring", str(keyring))
-        self._cluster.append(self._daemon("ceph-mon", "-i", "a"))
+        self._monitor = self._daemon("ceph-mon", "-i", "a")
 
-    def _start_osd(self) -> None:
-        """The gateway waits for the OSD by itself."""
+    def _make_osd(self) -> None:
         identity = str(uuid.uuid4())
         self._run("ceph", "--connect-timeout", str(_TIMEOUT), "osd", "new", identity)
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", identity)
-        self._cluster.append(self._daemon("ceph-osd", "-i", "0"))
 
     def _create_s3_user(self) -> None:
         keys = ["--access-key", self.access_key, "--secret-key", self.secret_key]

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.servers.process import (
@@ -36,12 +37,12 @@ class MariaDb:
     host = HOST
     user = "bob"
 
-    def __init__(self, directory: Path, durable: bool) -> None:
+    def __init__(self, directory: Path, durable: bool, options: Sequence[str] = ()) -> None:
         self.port = free_port()
         self.password = secrets.token_hex(8)
         self._directory = directory.resolve()
         self._data = self._directory / "data"
-        self._durable = durable
+        self._durable, self._extra = durable, list(options)
         self._system_user = "mysql" if os.geteuid() == 0 else None
         self._env = clean_environment(self._directory)
         self._child: ChildProcess | None = None
@@ -54,12 +55,19 @@ class MariaDb:
         })  # fmt: skip
 
     @classmethod
-    def start(cls, directory: Path, durable: bool = False) -> "MariaDb":
-        """Start a new server; unless it is durable, a kill loses committed rows."""
-        server = cls(directory, durable)
+    def start(cls, directory: Path, durable: bool = False, options: Sequence[str] = ()) -> "MariaDb":
+        """Start a new server; unless it is durable, a kill loses committed rows. `options` are added to its command."""
+        server = cls(directory, durable, options)
         server._install()
         server.restart()
         return server
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process, while it runs."""
+        if self._child is None:
+            raise ServerError("MariaDB does not run")
+        return self._child.pid
 
     def create_database(self, name: str) -> str:
         """Create an empty database and return its URL for the administrator."""
@@ -89,6 +97,10 @@ class MariaDb:
             user, password = self.user, self.password
         return self._client([name], sql_text, user, password)
 
+    def dump(self, name: str) -> str:
+        """A database as the documented backup has it: a script that makes it anew."""
+        return self._run_program("mariadb-dump", ["--single-transaction", name], "", self.user, self.password)
+
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash would."""
         if self._child is not None:
@@ -106,7 +118,13 @@ class MariaDb:
     def restart(self) -> None:
         """Start the server again with its data on the same port, after stopping it if it runs."""
         self.stop()
-        command = [program("mariadbd"), *self._options(), *_COMMON, *([] if self._durable else _FORGETFUL)]
+        command = [
+            program("mariadbd"),
+            *self._options(),
+            *_COMMON,
+            *([] if self._durable else _FORGETFUL),
+            *self._extra,
+        ]
         log = self._directory / "mariadbd.log"
         self._child = ChildProcess("mariadbd", command, log=log, env=self._env, user=self._system_user)
         wait_until(self._greets, _TIMEOUT, self._child)
@@ -170,9 +188,12 @@ class MariaDb:
         self._client([], sql, self.user, self.password)
 
     def _client(self, arguments: list[str], sql: str, user: str, password: str) -> str:
+        return self._run_program("mariadb", ["--batch", *arguments], sql, user, password)
+
+    def _run_program(self, name: str, arguments: list[str], sql: str, user: str, password: str) -> str:
         command = [
-            program("mariadb"), "--no-defaults", "--protocol=tcp", f"--host={self.host}",
-            f"--port={self.port}", f"--user={user}", "--default-character-set=utf8mb4", "--batch", *arguments,
+            program(name), "--no-defaults", "--protocol=tcp", f"--host={self.host}",
+            f"--port={self.port}", f"--user={user}", "--default-character-set=utf8mb4", *arguments,
         ]  # fmt: skip
         return run(command, self._env | {"MYSQL_PWD": password}, text=sql)
 

@@ -139,6 +139,14 @@ class ChildProcess:
         self._popen.wait()
         self._is_ended = True
 
+    def freeze(self) -> None:
+        """Stop the whole group where it is: its connections stay open, and nobody answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the group go on."""
+        os.killpg(self.pid, signal.SIGCONT)
+
     def terminate(self, timeout: float = 60) -> None:
         """Ask the program to end in an orderly way; kill it when it takes too long."""
         if self.is_alive():

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from tests.servers.process import (
     free_port,
     missing_program,
     program,
+    run,
     wait_until,
 )
 
@@ -32,17 +34,63 @@ _ERLANG_OPTIONS = (
 )
 
 
+class Epmd:
+    """Erlang's register of nodes, by which those of one host find each other."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self._directory = directory.resolve()
+        self._child: ChildProcess | None = None
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self._child is not None and self._child.is_alive():
+            return
+        command = [program("epmd"), "-port", str(self.port), "-address", HOST]
+        log = self._directory / "epmd.log"
+        self._child = ChildProcess("epmd", command, log=log, env=clean_environment(self._directory))
+        wait_until(self._is_there, _TIMEOUT, self._child)
+
+    def kill(self) -> None:
+        """End it; the nodes that it knew do not tell a new one of themselves soon."""
+        if self._child is not None:
+            self._child.kill()
+
+    def _is_there(self) -> bool:
+        socket.create_connection((HOST, self.port), timeout=5).close()
+        return True
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Of a node in a cluster: what it shares with the others, and their names."""
+
+    epmd: Epmd
+    cookie: str
+    password: str
+    peers: tuple[str, ...]
+
+
 class RabbitMq:
-    """A RabbitMQ node with its data in one directory and an epmd of its own, on free ports of 127.0.0.1."""
+    """A RabbitMQ node with its data in one directory, on free ports of 127.0.0.1; with an epmd of its own, if alone."""
 
     host = HOST
     user = "bob"
 
-    def __init__(self, directory: Path) -> None:
-        self.port, self.management_port, self._cluster_port, self._epmd_port = (free_port() for _ in range(4))
-        self.password = secrets.token_hex(8)
+    def __init__(
+        self,
+        directory: Path,
+        consumer_timeout: int | None = None,
+        name: str = "rabbit",
+        membership: Membership | None = None,
+    ) -> None:
+        self.port, self.management_port, self._cluster_port = (free_port() for _ in range(3))
+        self.node = f"{name}@localhost"
+        self._membership = membership
+        self.password = membership.password if membership else secrets.token_hex(8)
         self._directory = directory.resolve()
-        self._epmd: ChildProcess | None = None
+        self._consumer_timeout = consumer_timeout
+        self._epmd = membership.epmd if membership else Epmd(directory)
         self._broker: ChildProcess | None = None
 
     @staticmethod
@@ -53,16 +101,26 @@ class RabbitMq:
         return missing_program({"epmd": "erlang-base"})
 
     @classmethod
-    def start(cls, directory: Path) -> "RabbitMq":
-        """Start a new broker; this takes 6 seconds and more, so share it and use a vhost for each test."""
-        broker = cls(directory)
-        broker._configure()
+    def start(cls, directory: Path, consumer_timeout: int | None = None) -> "RabbitMq":
+        """Start a new broker; this takes 6 seconds and more, so share it and use a vhost for each test.
+
+        `consumer_timeout`: ms after which a delivery that is not acknowledged ends its channel, else half an hour.
+        """
+        broker = cls(directory, consumer_timeout)
+        broker.configure()
         try:
             broker.restart()
         except ServerError:
             broker.close()
             raise
         return broker
+
+    @property
+    def pid(self) -> int:
+        """Of the broker's process, while it runs."""
+        if self._broker is None:
+            raise ServerError("RabbitMQ does not run")
+        return self._broker.pid
 
     def create_vhost(self, name: str) -> str:
         """Create a vhost and return its URL for the administrator."""
@@ -85,6 +143,14 @@ class RabbitMq:
         info: dict[str, Any] = self._api("GET", f"queues/{_quoted(vhost)}/{_quoted(queue)}")
         return info
 
+    def delete_queue(self, vhost: str, queue: str) -> None:
+        """Remove a queue with its messages, as an administrator can."""
+        self._api("DELETE", f"queues/{_quoted(vhost)}/{_quoted(queue)}")
+
+    def control(self, *command: str) -> str:
+        """What `rabbitmqctl` says to a command, which takes a second or two."""
+        return run([str(Path(_programs()[-1]).with_name("rabbitmqctl")), *command], self._environment())
+
     def kill(self) -> None:
         """End the broker with SIGKILL, as a crash would.
 
@@ -104,25 +170,37 @@ class RabbitMq:
         self.kill()
         self._stop_epmd()
 
+    def is_running(self) -> bool:
+        """Tell whether the broker's process is there."""
+        return self._broker is not None and self._broker.is_alive()
+
     def restart(self) -> None:
         """Start the broker again with its data on the same ports, after stopping it if it runs."""
         self.stop()
-        environment = self._environment()
+        self.launch()
+        self.until_ready()
+
+    def launch(self) -> None:
+        """Start the broker without waiting for it: members of a new cluster wait for each other."""
+        self._epmd.start()
         log = self._directory / "output.log"
-        epmd = [program("epmd"), "-port", str(self._epmd_port), "-address", self.host]
-        self._epmd = ChildProcess("epmd", epmd, log=log, env=environment)
-        wait_until(self._has_epmd, _TIMEOUT, self._epmd)
-        self._broker = ChildProcess("rabbitmq-server", [_programs()[-1]], log=log, env=environment)
+        self._broker = ChildProcess("rabbitmq-server", [_programs()[-1]], log=log, env=self._environment())
+
+    def until_ready(self) -> None:
+        """Wait until the broker takes connections."""
+        if self._broker is None:
+            raise ServerError("RabbitMQ does not run")
         wait_until(self._is_ready, _TIMEOUT, self._broker)
 
     def _stop_epmd(self) -> None:
-        if self._epmd is not None:
+        if self._membership is None:  # else it is the others' too
             self._epmd.kill()
 
-    def _configure(self) -> None:
+    def configure(self) -> None:
+        """Write the files from which the broker starts."""
         self._directory.mkdir(parents=True, exist_ok=True)
         cookie = self._directory / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(10), encoding="ascii")
+        cookie.write_text(self._membership.cookie if self._membership else secrets.token_hex(10), encoding="ascii")
         cookie.chmod(0o400)  # Erlang refuses one that others could read
         settings = (
             f"listeners.tcp.default = {self.host}:{self.port}\n"
@@ -135,6 +213,12 @@ class RabbitMq:
             "vm_memory_high_watermark.absolute = 512MiB\n"
             "disk_free_limit.absolute = 50MB\n"
         )
+        if self._consumer_timeout is not None:
+            settings += f"consumer_timeout = {self._consumer_timeout}\n"
+        if self._membership is not None:
+            settings += "cluster_formation.peer_discovery_backend = classic_config\n"
+            for number, peer in enumerate(self._membership.peers, 1):
+                settings += f"cluster_formation.classic_config.nodes.{number} = {peer}\n"
         (self._directory / "rabbitmq.conf").write_text(settings, encoding="utf-8")
         # With the default tick of 60 s an expired consumer time-out is noticed up to a minute late.
         advanced = "[{rabbit,[{channel_tick_interval,1000}]},{ra,[{wal_max_size_bytes,16777216}]}].\n"
@@ -144,10 +228,10 @@ class RabbitMq:
     def _environment(self) -> dict[str, str]:
         home = self._directory
         return clean_environment(home) | {
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_EPMD_ADDRESS": self.host,
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
-            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_NODE_IP_ADDRESS": self.host,
             "RABBITMQ_DIST_PORT": str(self._cluster_port),
@@ -162,10 +246,6 @@ class RabbitMq:
             # Makes the start script become Erlang instead of its parent, so that a signal reaches Erlang.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
-
-    def _has_epmd(self) -> bool:
-        socket.create_connection((self.host, self._epmd_port), timeout=5).close()
-        return True
 
     def _is_ready(self) -> bool:
         """The broker answers an AMQP header, and the management API knows the administrator."""

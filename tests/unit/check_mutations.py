@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fractions import Fraction
 
 from raven.check.tree import Served
 from raven.media import boxes
 from raven.media.boxes import box
-from tests.builders import SLICE, FakeFragment, FakeSample, aac_entry, nal
+from tests.builders import SEI, SLICE, FakeFragment, FakeSample, aac_entry, gop, nal
 from tests.trees import (
     GRID,
     GROUPS,
@@ -25,6 +26,7 @@ from tests.trees import (
     full,
     hvcc,
     init,
+    playlist,
     protection,
     segment,
     video_fragments,
@@ -108,6 +110,11 @@ def served(mime: str = "application/vnd.apple.mpegurl", *, gzip: bool = True, sc
     return mutate
 
 
+def moved(path: str) -> Mutation:
+    """A web server that answers with a redirect."""
+    return lambda reader: setattr(reader, "moved", path)
+
+
 def fragments(change: Callable[[FakeFragment], FakeFragment], path: str = "360p/2.m4s") -> Mutation:
     """A change to the first fragment of the second segment of a rung."""
     first, *rest = video_fragments(SPANS[1])
@@ -162,6 +169,12 @@ def renamed(old: str, new: str) -> Callable[[bytes], bytes]:
     return lambda data: data.replace(old.encode(), new.encode(), 1)
 
 
+def sei(kind: int, payload: bytes) -> bytes:
+    """A NAL unit of H.264 with one SEI message."""
+    body = bytes([SEI, kind, len(payload)]) + payload + b"\x80"
+    return struct.pack(">I", len(body)) + body
+
+
 def sidx(timescale: int, ticks: int) -> bytes:
     return full("sidx", 0, 0, struct.pack(">IIIIHHIII", 1, timescale, 0, 0, 0, 1, 100, ticks, 0))
 
@@ -170,6 +183,14 @@ def sidx(timescale: int, ticks: int) -> bytes:
 
 _MEDIA_TAG = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="stereo",NAME="Deutsch"'
 _FIRST = "#EXT-X-STREAM-INF:BANDWIDTH="
+_LOUD = segment(1, [FakeFragment(0, [FakeSample(bytes(1500), 1024, sync=True)] * 281)])
+"""The first segment of sound, at 563 kbit/s."""
+_HEAVY = segment(1, video_fragments(SPANS[0])) + box("free", bytes(90_000))
+"""The first segment of video, at 120 kbit/s."""
+INTERLACED_SPS = bytes([0x67, 77, 0, 31, 0b11011010, 0b01101111])
+"""Main profile; frame_mbs_only_flag is 0."""
+CAPTIONS = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20"
+"""User data of one pair of bytes: resume caption loading on CC1."""
 _HDR = video(visual_entry(SMALL, transfer=16))
 
 FILES: dict[str, Mutation] = {
@@ -177,6 +198,7 @@ FILES: dict[str, Mutation] = {
     "files-are-sound": put("360p/2.m4s", b"\0\0\1\0moof1234"),
     "files-are-within": swap(MEDIA, "2.m4s", "https://elsewhere.example/2.m4s"),
     "mime-types-fit": served("text/html"),
+    "nothing-is-redirected": moved("360p/2.m4s"),
     "playlists-are-gzipped": served(gzip=False),
     "delivered-by-tls": served(scheme="http"),
 }
@@ -199,6 +221,7 @@ PLAYLISTS: dict[str, Mutation] = {
     "fairplay-is-sample-aes": append(
         MEDIA, '#EXT-X-KEY:METHOD=AES-128,URI="k",KEYFORMAT="com.apple.streamingkeydelivery"'
     ),
+    "fairplay-has-its-format": append(MEDIA, '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://key"'),
     "daterange-is-sound": append(MEDIA, '#EXT-X-DATERANGE:ID="a",START-DATE="2026-11-22T00:00:00Z"'),
     "start-is-inside": append(MEDIA, "#EXT-X-START:TIME-OFFSET=99"),
     "target-is-six-seconds": line(MEDIA, "#EXT-X-TARGETDURATION", "#EXT-X-TARGETDURATION:10"),
@@ -211,7 +234,7 @@ VARIANTS: dict[str, Mutation] = {
     "average-bandwidth-given": swap(MASTER, "AVERAGE-BANDWIDTH=", "X=", 1),
     "bandwidth-is-peak": swap(MASTER, _FIRST, _FIRST + "9", 1),
     "average-bandwidth-is-average": swap(MASTER, "AVERAGE-BANDWIDTH=", "AVERAGE-BANDWIDTH=9", 1),
-    "peak-is-near-average": put("360p/1.m4s", segment(1, video_fragments(SPANS[0])) + box("free", bytes(90_000))),
+    "peak-is-near-average": put("360p/1.m4s", _HEAVY),
     "codecs-given": swap(MASTER, 'CODECS="avc1.64001f,mp4a.40.2",', "", 1),
     "codecs-cover-media": codecs("avc1.64001f"),
     "codecs-name-nothing-else": codecs("avc1.64001f,mp4a.40.2,ac-3"),
@@ -246,7 +269,7 @@ OFFER: dict[str, Mutation] = {
     "dolby-digital-beside-plus": audio(box("ec-3", bytes(28))),
     "he-aac-is-low": both(
         audio(aac_entry(b"\x2b\x92\x08\x00"), ["stereo-en"]),
-        put("stereo-en/1.m4s", segment(1, [FakeFragment(0, [FakeSample(bytes(900), 1024, sync=True)] * 281)])),
+        put("stereo-en/1.m4s", _LOUD),
     ),
     "multichannel-aac-offered": audio(
         box("fLaC", bytes(16), b"\0\6", bytes(6), b"\xbb\x80\0\0"), ["surround-en", "surround-de"]
@@ -295,9 +318,46 @@ MEDIA_TABLE: dict[str, Mutation] = {
     "same-duration-everywhere": swap(SOUND, "#EXTINF:3.008000,\n3.m4s\n", ""),
     "same-start-everywhere": audio(aac_entry(), ["stereo-en"], edits=[(0, 48000)]),
     "same-discontinuities": swap(MEDIA, "2.m4s", "#EXT-X-DISCONTINUITY\n2.m4s"),
+    "format-changes-at-discontinuities": swap(MEDIA, "3.m4s", '#EXT-X-MAP:URI="../stereo-en/init.mp4"\n3.m4s'),
+    "frame-rate-changes-at-discontinuities": put(
+        "360p/2.m4s", segment(7, [gop(GRID, at, 13, every=2) for at in range(150, 300, 25)])
+    ),
     "same-borders": swap(SOUND, "#EXTINF:5.994667", "#EXTINF:5.500000"),
     "one-audio-in-a-segment": audio(aac_entry(), ["stereo-en"], tracks=2),
     "switching-needs-no-new-clock": video(rungs=["360p"], edits=[(0, 0)]),
+}
+PICTURES: dict[str, Mutation] = {
+    "h264-is-in-mp4-or-ts": put("360p/2.m4s", b"ID3" + bytes(100)),
+    "hdr-is-known": _HDR,
+    "video-is-progressive": video(visual_entry(SMALL, configuration=avcc(sps=INTERLACED_SPS))),
+    "low-rungs-are-slow": put("360p/init.mp4", init("vide", 2 * GRID.timescale, visual_entry(SMALL))),
+    "hdr10-is-described": _HDR,
+    "captions-are-declared": both(
+        line(MASTER, "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS", None),
+        samples(lambda s: replace(s, content=sei(4, CAPTIONS) + s.content)),
+    ),
+}
+ACCESS: dict[str, Mutation] = {
+    "audio-rates-are-usual": put("stereo-en/1.m4s", _LOUD),
+    "descriptions-are-marked": swap(MPD, 'value="main"', 'value="description"', 1),
+    "loudness-is-told": audio(aac_entry(), ["stereo-en"], loudness=False),
+    "he-aac-is-explicit": codecs("avc1.64001f,mp4a.40.5"),
+    "deaf-subtitles-are-marked": swap(
+        MASTER, "FORCED=NO", 'FORCED=NO,CHARACTERISTICS="public.accessibility.transcribes-spoken-dialog"'
+    ),
+    "forced-are-in-regular": both(
+        append(
+            MASTER,
+            '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="text",NAME="Signs",LANGUAGE="en",AUTOSELECT=YES,FORCED=YES,'
+            'URI="forced/list.m3u8"',
+        ),
+        put("forced/list.m3u8", playlist([Fraction(15)], ["1.vtt"], map_uri=None).encode()),
+        put(
+            "forced/1.vtt",
+            b"WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n00:00:01.000 --> 00:00:02.000\nHalt\n",
+        ),
+    ),
+    "audio-is-by-media": swap(MASTER, 'AUDIO="stereo",', "", 1),
 }
 TRICK_TABLE: dict[str, Mutation] = {
     "iframes-offered": line(MASTER, "#EXT-X-I-FRAME-STREAM-INF", None),
@@ -312,6 +372,12 @@ TRICK_TABLE: dict[str, Mutation] = {
     ),
     "iframes-span-the-content": swap(TRICK, "#EXTINF:1.0,", "#EXTINF:2.0,"),
     "iframes-are-dense": both(*(swap(f"{r}/iframes.m3u8", "#EXTINF:1.0,", "#EXTINF:2.0,") for r in RUNGS)),
+    "iframe-rates-are-an-eighth": both(
+        put("360p/1.m4s", _HEAVY),
+        line(TRICK, "#EXT-X-BYTERANGE", f"#EXT-X-BYTERANGE:{len(_HEAVY) - len(STYP)}@{len(STYP)}"),
+        swap(TRICK, "2.m4s", "1.m4s"),
+        swap(TRICK, "3.m4s", "1.m4s"),
+    ),
     "several-iframe-rates": swap(MASTER, "#EXT-X-I-FRAME-STREAM-INF", "#EXT-X-OTHER", 1),
     "h264-iframes-offered": swap(MASTER, 'CODECS="avc1.64001f",', 'CODECS="hvc1.2.4.L93.B0",'),
     "sdr-iframes-offered": swap(MASTER, 'CODECS="avc1.64001f",', 'CODECS="avc1.64001f",VIDEO-RANGE=PQ,'),
@@ -358,6 +424,9 @@ CMAF: dict[str, Mutation] = {
     "video-has-shape-and-colour": video(visual_entry(SMALL).replace(b"colr", b"free")),
     "edit-list-only-skips": video(edits=[(1000, -1), (0, 0)]),
     "cmf2-has-no-edit-list": video(brands=["iso6", "cmf2"]),
+    "cmf2-fragments-stand-alone": both(
+        video(brands=["iso6", "cmf2"]), moof(at("trun", 0, struct.pack(">I", 1 << 24 | 0xB01)))
+    ),
     "cmfc-offsets-are-positive": samples(lambda s: replace(s, composition_offset=-s.duration)),
     "fragment-has-one-traf": moof(lambda data: box("moof", data[8:], box("traf"))),
     "fragment-has-one-trun": moof(within("traf", lambda data: data + full("trun", 0, 0, bytes(4)))),
@@ -374,8 +443,26 @@ CMAF: dict[str, Mutation] = {
         "360p/1.m4s", boxes.type_box("styp", "msdh") + segment(1, video_fragments(SPANS[0]))[len(STYP) :]
     ),
     "segment-index-is-true": put("360p/1.m4s", sidx(GRID.timescale, 7) + segment(1, video_fragments(SPANS[0]))),
+}
+SETS: dict[str, Mutation] = {
     "switching-set-is-aligned": put("360p/1.m4s", segment(1, video_fragments(SPANS[0])[:-1])),
     "switching-set-has-one-timescale": put("360p/init.mp4", init("vide", 2 * GRID.timescale, visual_entry(SMALL))),
+    "switching-set-has-one-profile": video(visual_entry(SMALL, "hvc1", hvcc()), ["540p"]),
+    "hevc-switching-set-is-alike": both(
+        video(visual_entry(SMALL, "hvc1", hvcc())), video(visual_entry(SMALL, "hvc1", hvcc(), transfer=16), ["540p"])
+    ),
+    "fragment-rates-are-even": put("360p/1.m4s", _HEAVY),
+    "tracks-end-together-at-splices": both(
+        swap(MEDIA, "3.m4s", "#EXT-X-DISCONTINUITY\n3.m4s"), swap(SOUND, "2.m4s", "#EXT-X-DISCONTINUITY\n2.m4s")
+    ),
+    "one-key-in-a-segment": moof(
+        within("traf", lambda data: data + full("sgpd", 1, 0, b"seig", struct.pack(">II", 20, 2), bytes(40)))
+    ),
+    "initialization-vector-is-constant": video(visual_entry(SMALL, "encv", avcc(), protection(1, 9, vector=8))),
+    "text-is-imsc-or-webvtt": both(
+        swap("text/list.m3u8", "#EXT-X-TARGETDURATION:6", '#EXT-X-TARGETDURATION:6\n#EXT-X-MAP:URI="init.mp4"'),
+        put("text/init.mp4", init("text", 1000, box("tx3g", bytes(8)))),
+    ),
 }
 DASH: dict[str, Mutation] = {
     "mpd-namespace": swap(MPD, "urn:mpeg:dash:schema:mpd:2011", "urn:mpeg:dash:schema:mpd:2012"),
@@ -397,6 +484,7 @@ DASH: dict[str, Mutation] = {
     ),
     "addressing-is-sound": swap(MPD, '<S t="0" d="', '<S t="0" d="x', 1),
     "template-is-complete": swap(MPD, "/$Number$.m4s", "/1.m4s", 1),
+    "template-has-timeline": swap(MPD, "SegmentTimeline>", "Other>"),
     "template-is-restricted": swap(MPD, '<S t="0" d="', '<S n="1" t="0" d="', 1),
     "timeline-has-no-gaps": swap(MPD, '<S t="0" d="150000"/><S d="', '<S t="0" d="150000"/><S t="160000" d="', 1),
     "period-is-covered": swap(MPD, 'mediaPresentationDuration="PT15S"', 'mediaPresentationDuration="PT16S"'),
@@ -442,5 +530,17 @@ DASH: dict[str, Mutation] = {
     "thumbnails-are-tiles": swap(MPD, 'value="2x2"', 'value="3x3"'),
 }
 MUTATIONS: dict[str, Mutation] = (
-    FILES | PLAYLISTS | VARIANTS | GROUPS_TABLE | OFFER | MEDIA_TABLE | TRICK_TABLE | LIMITS | CMAF | DASH
+    FILES
+    | PLAYLISTS
+    | VARIANTS
+    | GROUPS_TABLE
+    | OFFER
+    | MEDIA_TABLE
+    | PICTURES
+    | ACCESS
+    | TRICK_TABLE
+    | LIMITS
+    | CMAF
+    | SETS
+    | DASH
 )

@@ -17,8 +17,11 @@ COMPOSERS = frozenset({"raven.local", "raven.cli"})
 FOREIGN = frozenset({"pika", "pymysql", "boto3", "botocore"})
 IMPURE = frozenset({"os", "time", "subprocess", "logging", "structlog", "socket", "threading", "random", "datetime"})
 PURE = (
-    *(f"watcher.{name}" for name in ("plan", "rows", "transitions", "orders")),
-    *(f"raven.{name}" for name in ("names", "model", "messages", "errors", "profile")),
+    *(f"watcher.{name}" for name in ("rows", "ledger", "plan", "transitions", "orders", "schedule", "show", "health")),
+    "watcher.updates",
+    "watcher.callbacks",
+    *(f"raven.{name}" for name in ("names", "model", "messages", "alive", "errors", "profile")),
+    "raven.doctor.findings",
 )
 OPENS_SOURCES = frozenset({"raven.media.probe", "raven.check.readers", "raven.check.load"})
 """The rest of raven.media and raven.check is pure too."""

@@ -269,6 +269,70 @@ def test_a_right_chunk_passes_at_any_rate_and_reordering(rate: Fraction, reorder
     assert [s.length for s in track.segments] == [s.frames for s in grid.segments(span)]
 
 
+HALF = Grid.of(Fraction(50), Fraction(2, 5), 2, 3)  # GOPs of 20, segments of 40, chunks of 120 frames
+
+
+@given(st.integers(1, 400), st.sampled_from([1, 2, 4, 5]), st.integers(1, 3))
+@example(241, 2, 1)
+def test_a_rung_of_every_nth_frame_lasts_as_long_as_the_film(frames: int, every: int, reorder: int) -> None:
+    """Its last frame is cut short where the film ends before the next one would come."""
+    # Given all chunks of a rung as an encoder writes them
+    time, shown, bodies = 0, [], []
+    for span in HALF.chunks(frames):
+        fragments = gops(HALF, span, reorder=reorder, every=every)
+        data = fragmented_mp4(fragments, HALF.timescale)
+
+        # When they are cut
+        track = cut_video(data, HALF, span, "360p", every)
+
+        # Then the segments have the borders of all rungs, and decode times run on through all of them
+        assert [s.length for s in track.segments] == [part.frames for part in HALF.segments(span)]
+        for segment in track.segments:
+            whole = track.init + segment.content(data)
+            for sample in (s for fragment in boxes.split(whole)[1] for s in fragment.samples):
+                assert sample.decode_time == time
+                time += sample.duration
+                shown.append((sample.presentation_time, sample.duration, sample.sync))
+                bodies.append(whole[sample.offset : sample.offset + sample.size])
+        wanted = [s.content for f in fragments for s in f.samples]
+        assert bodies[-len(wanted) :] == wanted
+    # and each frame is shown at its place until the next one, the last one until the film's end
+    step, delay = HALF.frame_ticks, shown[0][0]
+    places = range(0, frames, every)
+    assert time == frames * step
+    assert [at - delay for at, _, _ in sorted(shown)] == [n * step for n in places]
+    assert [lasts for _, lasts, _ in sorted(shown)] == [min(every, frames - n) * step for n in places]
+    assert [sync for _, _, sync in sorted(shown)] == [n % HALF.gop == 0 for n in places]
+
+
+@given(st.sampled_from([1, 2, 4, 5]), st.integers(0, 50))
+def test_the_frames_that_an_encoder_looked_ahead_to_are_left_out(every: int, beyond: int) -> None:
+    span = HALF.chunk_span(1, None)
+    longer = Span(span.first, span.last + beyond)
+    data, more = (fragmented_mp4(gops(HALF, s, every=every), HALF.timescale) for s in (span, longer))
+
+    track, cut = (cut_video(d, HALF, span, "360p", every, longer) for d in (data, more))
+
+    assert [segment.content(more) for segment in cut.segments] == [segment.content(data) for segment in track.segments]
+    assert (cut.init, cut.start) == (track.init, track.start)
+
+
+def test_more_frames_than_an_encoder_looked_ahead_to_are_a_fault() -> None:
+    span = HALF.chunk_span(1, None)
+    data = fragmented_mp4(gops(HALF, Span(span.first, span.last + 5)), HALF.timescale)
+    with pytest.raises(OutputWrong, match="125 frames came out, wanted 120"):
+        cut_video(data, HALF, span, "360p", encoded=Span(span.first, span.last + 4))
+
+
+def test_the_frames_between_are_missed_where_they_belong() -> None:
+    """A rung at the full rate for one at half the rate, and the other way round."""
+    span = Span(120, 200)
+    for made, wanted, fault in ((1, 2, "80 frames came out, wanted 40"), (2, 1, "40 frames came out, wanted 80")):
+        data = fragmented_mp4(gops(HALF, span, every=made), HALF.timescale)
+        with pytest.raises(OutputWrong, match=fault):
+            cut_video(data, HALF, span, "360p", wanted)
+
+
 def test_chunks_that_were_cut_side_by_side_join_into_a_rendition() -> None:
     """What the workers check and what the master checks must be one law."""
     parts = []

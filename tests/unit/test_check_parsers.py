@@ -15,11 +15,12 @@ from raven.check.codecs import Codec
 from raven.check.isobmff import parse_init
 from raven.check.mpd import MpdError
 from raven.check.paths import OutsideTree, Resource, resolve
+from raven.check.pictures import Front, front_of
 from raven.check.segments import container_of, parse_index, parse_segment
-from raven.check.source import BLOCK, Read
+from raven.check.source import BLOCK, Read, Source
 from raven.errors import UsageError
 from raven.media.boxes import BoxError, box
-from tests.builders import aac_entry
+from tests.builders import aac_entry, nal
 from tests.trees import (
     MPD_AND_PLAYLISTS,
     SPANS,
@@ -38,6 +39,7 @@ from tests.trees import (
     video_init,
     visual_entry,
 )
+from tests.unit.check_mutations import CAPTIONS, INTERLACED_SPS, sei
 
 GOOD = good_files()
 SIZE = (640, 360)
@@ -45,6 +47,14 @@ SIZE = (640, 360)
 
 def read_of(data: bytes) -> Read:
     return lambda start, length: data[start : start + length]
+
+
+def nal_of(content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + content
+
+
+def front(codec: Codec, sample: bytes) -> Front:
+    return front_of(Source(read_of(sample), len(sample)), 0, len(sample), codec)
 
 
 def damaged(data: bytes) -> st.SearchStrategy[bytes]:
@@ -77,6 +87,12 @@ class TestPlaylists:
         found = m3u8.parse("p", "#EXTM3U\n#EXTINF:1,\n#EXT-X-BYTERANGE:7\na\n")
 
         assert [fault.line for fault in found.faults] == [3]
+
+    def test_write_nowhere_else(self) -> None:
+        """Fractions in C wrote a digit into the zero byte that all of a process share; the broker got it."""
+        m3u8.parse("p", "#EXTM3U\n#EXTINF:1,\na\n")
+
+        assert struct.pack("B", 0)[0] == 0
 
     @given(st.text())
     def test_never_break_on_any_text(self, text: str) -> None:
@@ -184,6 +200,36 @@ class TestInitSegments:
             assert str(error)
 
 
+class TestCodecs:
+    @pytest.mark.parametrize(
+        ("sps", "fields"),
+        [
+            (b"", False),
+            (bytes.fromhex("6764001facd9405005bb0110000003001000000303c0f1831960"), False),
+            (INTERLACED_SPS, True),
+        ],
+    )
+    def test_of_h264_tell_fields(self, sps: bytes, fields: bool) -> None:
+        assert parse_init(video_init(SIZE, visual_entry(SIZE, "avc1", avcc(sps=sps)))).codec.fields is fields
+
+    @pytest.mark.parametrize(("constraints", "fields"), [(b"\x90", False), (b"\x40", True), (b"\xc0", False)])
+    def test_of_hevc_tell_fields(self, constraints: bytes, fields: bool) -> None:
+        box_of = hvcc().replace(b"\x20\0\0\0\x90", b"\x20\0\0\0" + constraints)
+
+        assert parse_init(video_init(SIZE, visual_entry(SIZE, "hvc1", box_of))).codec.fields is fields
+
+    @pytest.mark.parametrize(
+        ("config", "sbr"),
+        [
+            (b"\x11\x90", False),
+            (b"\x2b\x92\x08\x00", True),
+            (b"\x13\x10\x56\xe5\x98", True),  # told behind the configuration of AAC-LC
+        ],
+    )
+    def test_of_aac_tell_sbr(self, config: bytes, sbr: bool) -> None:
+        assert parse_init(audio_init(2, config)).codec.sbr is sbr
+
+
 class TestSegments:
     DATA = segment(1, video_fragments(SPANS[0]))
     CODEC = Codec("avc1.64001f")
@@ -192,8 +238,35 @@ class TestSegments:
         found = parse_segment(read_of(self.DATA), len(self.DATA), self.CODEC, None)
 
         assert (found.decode_time, found.duration, len(found.fragments)) == (0, 150_000, 6)
-        assert {f.picture for f in found.fragments} == {5}
+        assert {f.front.picture for f in found.fragments} == {5}
         assert all(f.sync == (0,) and f.samples == 25 for f in found.fragments)
+
+    def test_tell_the_messages_before_the_first_picture(self) -> None:
+        """HDR10 and captions, behind a message of another kind in the same NAL unit."""
+        hevc = nal_of(b"\x4e\x01" + b"\x05\x02ab" + b"\x89\x02ab" + b"\x90\x01a\x80") + nal_of(b"\x26\x01" + bytes(9))
+        captioned = sei(4, CAPTIONS) + nal(5, 20)
+        padding = sei(4, CAPTIONS[:-2] + b"\x80\x80") + nal(5, 20)
+
+        assert front(Codec("hvc1.2.4.L93.B0"), hevc) == Front(19, frozenset({"mdcv", "clli"}))
+        assert front(self.CODEC, captioned) == Front(5, frozenset({"captions"}))
+        assert front(self.CODEC, padding) == Front(5, frozenset())
+
+    def test_of_av1_tell_metadata(self) -> None:
+        units = b"\x12\0" + b"\x2a\x02\x02\x80" + b"\x2a\x02\x01\x80" + b"\x32\x01\0" + b"\x2a\x02\x04\x80"
+
+        assert front(Codec("av01.0.08M.10"), units).told == {"mdcv", "clli"}
+
+    @given(st.sampled_from(["avc1.64001f", "hvc1.2.4.L93.B0", "av01.0.08M.10"]), st.binary(min_size=1, max_size=200))
+    def test_of_any_picture_are_read_or_box_errors(self, codec: str, content: bytes) -> None:
+        try:
+            front(Codec(codec), content)
+        except BoxError as error:
+            assert str(error)
+
+    def test_tell_keys_and_whether_they_stand_alone(self) -> None:
+        found = parse_segment(read_of(self.DATA), len(self.DATA), self.CODEC, None).fragments[0]
+
+        assert (found.whole, found.keys) == (True, 0)
 
     def test_are_read_without_the_media(self) -> None:
         """A gigabyte of mdat costs no more than its header."""
@@ -246,7 +319,8 @@ class TestWebVtt:
     def test_tells_header_map_and_cue_times(self) -> None:
         text = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:900000\n\n00:01.000 --> 00:02.000 align:start\nHi\n"
 
-        assert vtt.parse(text) == vtt.Vtt(headed=True, mapped=True, faults=())
+        cue = vtt.Cue(Fraction(11), Fraction(12), "hi")
+        assert vtt.parse(text) == vtt.Vtt(headed=True, mapped=True, faults=(), cues=(cue,))
 
     @given(st.text())
     def test_never_breaks_on_any_text(self, text: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given
@@ -71,7 +73,8 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
 
     # Then this is all of it
     graph = (
-        "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),"
+        "[0:v:0]select=gte(selected_n\\,1)+(key+not(eq(pict_type\\,P)+eq(pict_type\\,B)))*lt(t\\,78.038854167),"
+        "sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),"
         "scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/100104000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
         "tpad=stop_mode=clone:stop=5,setparams=color_primaries=1:color_trc=1:colorspace=1:range=1,"
         "split=3[v0][v1][t];"
@@ -86,11 +89,12 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
     assert command == [
         *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "/t/chunk.nut", "-filter_complex", graph,
         "-map", "[out1]", "-c:v", "libx264", "-preset", "medium", "-crf", "23", "-threads:v", "2",
-        "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:aq-mode=3",
+        "-x264-params",
+        "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:zones=0,0,b=1.4:aq-mode=3:vbv-init=0.7",
         "-flags:v", "+bitexact", "-maxrate", "4000k", "-bufsize", "8000k", "-profile:v", "high",
         *rung, "/t/720p.mp4",
         "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "23.5", "-threads:v", "2",
-        "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1",
+        "-x264-params", "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:zones=0,0,b=1.4:vbv-init=0.7",
         "-flags:v", "+bitexact", "-maxrate", "1000k", "-bufsize", "2000k", "-profile:v", "high",
         *rung, "/t/360p.mp4",
         "-map", "[thumbs]", "-fps_mode", "passthrough", "-c:v", "mjpeg", "-q:v", "4", "-threads:v", "1",
@@ -107,7 +111,7 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
     # When its command is made
     command = encode_command("ff", "chunk.nut", ".", order)
 
-    # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it
+    # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it, and one frame more to look ahead to
     graph = (
         "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,59.980000000)+gte(t\\,62.380000000),"
         "setpts=PTS-round(60/TB),settb=expr=1/100025,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
@@ -116,10 +120,52 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
     assert command == [
         *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "chunk.nut", "-filter_complex", graph,
         "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "0", "-threads:v", "2",
-        "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:qp=0", "-flags:v", "+bitexact",
-        "-fps_mode", "passthrough", "-frames:v", "60", "-video_track_timescale", "25000",
+        "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:zones=0,0,b=1.4:qp=0",
+        "-flags:v", "+bitexact",
+        "-fps_mode", "passthrough", "-frames:v", "61", "-video_track_timescale", "25000",
         "-movflags", MOVFLAGS, "-fragment_index", "1", *MP4, "./all.mp4",
     ]  # fmt: skip
+
+
+def test_a_rung_of_half_the_rate_has_its_own_frames_and_shorter_gops() -> None:
+    # Given the last chunk of a film of 50 frames/s with an odd number of frames, HDR in one rung
+    grid = Grid.of(Fraction(50), Fraction(2), 3, 3)
+    order = chunk_order(
+        grid=grid,
+        span=Span(900, 1001),
+        tail=1,
+        video=video_facts(rate=grid.rate, colour={"color_trc": "18"}),
+        renditions=(
+            rendition(name="hevc", every=2).model_copy(update={"video_range": "HLG", "codec": "libx265"}),
+            rendition(name="360p", width=640, height=360, every=2),
+            rendition(name="720p"),
+        ),
+    )
+
+    command = encode_command("ff", "c.nut", ".", order)
+
+    # Then its branches take every second frame before anything else is done with them
+    chains = encode_graph(order).split(";")
+    assert chains[1].startswith("[v0]fps=fps=25/1:round=up,scale=")
+    assert chains[3].startswith("[v1]fps=fps=25/1:round=up,scale=")
+    assert chains[4].startswith("[v2]scale=")
+    # and its encoders make half as many, in GOPs of half as many, counted in the ticks of all
+    maps = [at for at, word in enumerate(command) if word == "-map"]
+    outputs = [command[at:end] for at, end in zip(maps, [*maps[1:], None], strict=True)]
+    values = [
+        [words[words.index(key) + 1] for key in ("-map", "-frames:v", "-video_track_timescale", "-fragment_index")]
+        for words in outputs
+    ]
+    assert values == [
+        ["[out2]", "101", "50000", "10"],
+        ["[out1]", "51", "50000", "10"],
+        ["[out0]", "51", "50000", "10"],
+    ]
+    # and in a chunk that others follow, 18 frames to look ahead to or half as many
+    command = encode_command("ff", "c.nut", ".", replace(order, span=Span(0, 900), tail=0))
+    frames = [after for word, after in itertools.pairwise(command) if word == "-frames:v"]
+    assert frames == ["918", "459", "459"]
+    assert [re.findall("(?<!min-)keyint=([0-9]+)", " ".join(words)) for words in outputs] == [["100"], ["50"], ["50"]]
 
 
 def test_of_an_hdr_film_all_that_is_sdr_has_one_tone_mapping_at_its_largest_size() -> None:
@@ -173,22 +219,23 @@ def test_the_largest_rung_is_the_first_output_but_keeps_its_own_branch() -> None
     assert "[v0]scale=426:240" in encode_graph(order)
 
 
-@given(st.integers(0, 500))
+@given(st.integers(2, 500))
 def test_a_command_depends_on_absolute_time_alone(index: int) -> None:
     """Were a chunk's rule to depend on the chunk, seams would show."""
-    # Given any chunk of a long film
+    # Given any chunk of a long film but the first
     span = FILM.chunk_span(index, None)
 
     # When its graph is made
     graph = encode_graph(chunk_order(span=span, thumbs={span.first + 7: 1}))
-    first = encode_graph(chunk_order(span=FILM.chunk_span(0, None), thumbs={7: 1}))
+    second = encode_graph(chunk_order(span=FILM.chunk_span(1, None), thumbs={432 + 7: 1}))
 
-    # Then only its range differs from the first chunk's, and the thumbnail is counted from its start
-    graph, first = (re.sub(r"(?<=enable=).*?(?=,s)", "...", text) for text in (graph, first))
-    start = f"start_time={float(span.first / FILM_RATE):.9f}"
-    assert graph.replace(start, "start_time=0.000000000") == first
+    # Then only the times of its range differ from the second chunk's, and the thumbnail is counted from its start
+    times = re.compile(r"[0-9]+\.[0-9]{9}")
+    assert times.sub("...", graph) == times.sub("...", second)
     # and the start is written finely enough for its frame to be the nearest
-    assert FILM.frame_at(Fraction(start.removeprefix("start_time="))) == span.first
+    start = graph.partition("start_time=")[2].partition(":")[0]
+    assert start == f"{float(span.first / FILM_RATE):.9f}"
+    assert FILM.frame_at(Fraction(start)) == span.first
 
 
 def test_the_shift_covers_what_a_source_may_have_before_its_first_frame() -> None:

@@ -21,7 +21,7 @@ def test_without_anything_set_the_defaults_hold() -> None:
     settings = load_settings({})
 
     assert settings == Settings()
-    assert (settings.broker, settings.slots, settings.node) == ("local:", 1, socket.gethostname())
+    assert (settings.broker, settings.slots, settings.node) == ("local:", None, socket.gethostname())
 
 
 def test_a_file_sets_fields_by_their_names(tmp_path: Path) -> None:
@@ -71,12 +71,17 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         "heartbeat_seconds": "0.25", "lease_seconds": "7.5", "profiles": str(tmp_path), "temporary": str(tmp_path),
         "limit_seconds": "90.5", "limit_pixels": "5000", "limit_bytes": "5000", "limit_streams": "5",
         "limit_cpu_hours": "0.5", "stall_seconds": "7.5", "early_playback": "False",
+        "light_slots": "3", "keep_failed_hours": "7.5", "keep_hours": "7.5",
+        "away_hours": "7.5", "owner_weights": "news=3,sport=0.5",
+        "second_runs": "False",
+        "reserve_disk": "5000", "reserve_memory": "5000",
     }  # fmt: skip
     value = special.get(name, "text")
 
     settings = load_settings({f"RAVEN_{name.upper()}": value})
 
-    assert str(getattr(settings, name)) == value
+    found = getattr(settings, name)
+    assert (",".join(f"{k}={v:g}" for k, v in found.items()) if isinstance(found, dict) else str(found)) == value
 
 
 @pytest.mark.parametrize(
@@ -86,11 +91,12 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         ("poll_seconds", "-1"), ("heartbeat_seconds", "61"), ("lease_seconds", "0"), ("log_level", "loud"),
         ("log_format", "xml"), ("node", "n" * 256), ("profiles", "/nonexistent/raven"),
         ("temporary", "/nonexistent/raven"), ("limit_pixels", "100"), ("limit_seconds", "0"), ("limit_streams", "few"),
-        ("limit_bytes", "-1"), ("limit_cpu_hours", "0"), ("stall_seconds", "0"),
+        ("limit_bytes", "-1"), ("owner_weights", "news"),
+        ("owner_weights", "news=0"), ("owner_weights", "news=much"), ("limit_cpu_hours", "0"), ("stall_seconds", "0"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=rf"environment \(RAVEN_...\): {name}: "):
+    with pytest.raises(ConfigError, match=rf"environment \(RAVEN_...\): {name}[.:]"):
         load_settings({f"RAVEN_{name.upper()}": value})
 
 
@@ -127,6 +133,39 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="configuration "):
         load_settings({"RAVEN_CONFIG": str(tmp_path / name)})
+
+
+@pytest.mark.parametrize("name", ["database", "broker", "storage"])
+def test_what_may_hold_a_password_can_come_from_a_file_of_its_own(name: str, tmp_path: Path) -> None:
+    """As systemd's credentials and secret stores hand it out: never in an environment that others may read."""
+    secret, config = tmp_path / "secret", tmp_path / "raven.toml"
+    secret.write_text("mysql://raven:s3cret@db/raven\n", encoding="utf-8")
+    config.write_text(f'{name} = "what the file says"\n', encoding="utf-8")
+
+    settings = load_settings({f"RAVEN_{name.upper()}_FILE": str(secret)}, config)
+
+    assert getattr(settings, name) == "mysql://raven:s3cret@db/raven"
+
+
+def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"database: RAVEN_DATABASE_FILE names .*none, which cannot be read"):
+        load_settings({"RAVEN_DATABASE_FILE": str(tmp_path / "none")})
+
+
+def test_a_secret_that_is_set_twice_is_refused_and_not_shown(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mysql://one:s3cret@db/raven", encoding="utf-8")
+    both = {"RAVEN_DATABASE_FILE": str(secret), "RAVEN_DATABASE": "mysql://two:s3cret@db/raven"}
+
+    with pytest.raises(ConfigError, match="both RAVEN_DATABASE and RAVEN_DATABASE_FILE are set") as error:
+        load_settings(both)
+
+    assert "s3cret" not in str(error.value)
+
+
+def test_only_what_may_hold_a_password_is_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "node").write_text("elsewhere", encoding="utf-8")
+    assert load_settings({"RAVEN_NODE_FILE": str(tmp_path / "node")}).node != "elsewhere"
 
 
 def test_a_fault_does_not_show_the_secrets_of_other_settings() -> None:

@@ -13,14 +13,16 @@ from pathlib import Path
 import av
 import pytest
 
-from master.cut import EARLY_AUDIO, LEAD_OUT, AudioCopy, VideoCutter
+from master.cut import EARLY_AUDIO, LEAD_OUT, AudioCopy, VideoCutter, VideoSource
 from master.cutter import Event, Order, cut
-from master.prepare import cutter_command
-from raven.errors import SourceUnreadable
+from master.prepare import _child, cutter_command
+from raven import names
+from raven.errors import NoRoom, SourceUnreadable
 from raven.media.filters import SHIFT
 from raven.media.grid import Grid, Span
 from raven.media.probe import Opened, open_source
 from raven.model import PrepareResult
+from raven.process import StopSignal
 from raven.profile import Cutting
 from tests.builders import cutting, video_facts
 from tests.media import run_ffmpeg
@@ -145,6 +147,23 @@ def test_every_chunk_holds_every_frame_of_its_range(clip: Clip, clips: Path, tmp
         }
 
 
+def test_a_chunk_holds_the_frames_that_its_encoder_looks_ahead_to(clips: Path, tmp_path: Path) -> None:
+    """All chunks but the last, which nothing follows, and up to the film's end."""
+    # Given a film in chunks of 100 frames, the last one of 25
+    film = make(clips, Clip("ts", 225, h264("bframes=3:b-adapt=0:keyint=15:open-gop=1:scenecut=0")))
+
+    # When it is cut
+    done = cut_up(film, tmp_path, cutting(chunk_segments=5))
+
+    # Then two frames beyond its range can be decoded from each as from the whole
+    assert done.grid.look_ahead == 2
+    whole = pictures(film, done.grid, done.state.facts.origin)
+    for span, chunk in list(zip(done.grid.chunks(225), done.chunks, strict=True))[:-1]:
+        alone = pictures(chunk, done.grid, Fraction(SHIFT))
+        seen = range(span.first, span.last + 2)
+        assert {n: alone.get(n) for n in seen} == {n: whole[n] for n in seen}
+
+
 def test_a_chunk_holds_little_more_than_its_range(clips: Path, tmp_path: Path) -> None:
     """A worker decodes all that is in its object: lead-in from the keyframe before, and a little after."""
     clip = CLIPS["keyframes off the grid, B-frames"]
@@ -192,8 +211,9 @@ def test_the_first_chunk_is_handed_over_long_before_the_source_ends(clips: Path,
     opened = open_source(str(film))
     assert opened.video is not None
     grid = CUTTING.grid(Fraction(25))
+    origin = opened.facts.origin
     cutter = VideoCutter(
-        opened.video, video_facts(), opened.facts.origin, grid, tmp_path, lambda _, __: read.append(len(fed))
+        VideoSource(opened.video, video_facts(), origin, grid, tmp_path, lambda _, __: read.append(len(fed)))
     )
 
     for packet in opened.packets():
@@ -224,12 +244,16 @@ def test_the_last_frame_lasts_as_long_as_the_source_says(hold: str, tail: int, t
     assert (done.state.frames, done.state.tail) == (29 + tail, tail)
 
 
-def test_a_source_without_a_frame_is_unreadable(clips: Path, tmp_path: Path) -> None:
-    opened = open_source(str(make(clips, CLIPS["shorter than a chunk"])))
+def begun(film: Path, folder: Path) -> tuple[Opened, VideoCutter]:
+    """A film that is open and a cutter that has seen nothing of it yet."""
+    opened = open_source(str(film))
     assert opened.video is not None
-    cutter = VideoCutter(
-        opened.video, video_facts(), Fraction(0), CUTTING.grid(Fraction(25)), tmp_path, lambda _, __: None
-    )
+    grid = CUTTING.grid(Fraction(25))
+    return opened, VideoCutter(VideoSource(opened.video, video_facts(), Fraction(0), grid, folder, lambda _, __: None))
+
+
+def test_a_source_without_a_frame_is_unreadable(clips: Path, tmp_path: Path) -> None:
+    opened, cutter = begun(make(clips, CLIPS["shorter than a chunk"]), tmp_path)
 
     with pytest.raises(SourceUnreadable, match="no video frame"):
         cutter.finish()
@@ -238,11 +262,7 @@ def test_a_source_without_a_frame_is_unreadable(clips: Path, tmp_path: Path) -> 
 
 def test_a_packet_without_a_time_is_refused_rather_than_guessed(clips: Path, tmp_path: Path) -> None:
     """A guess would move all frames after it."""
-    opened = open_source(str(make(clips, CLIPS["shorter than a chunk"])))
-    assert opened.video is not None
-    cutter = VideoCutter(
-        opened.video, video_facts(), Fraction(0), CUTTING.grid(Fraction(25)), tmp_path, lambda _, __: None
-    )
+    opened, cutter = begun(make(clips, CLIPS["shorter than a chunk"]), tmp_path)
     packet = next(opened.packets())
     packet.pts = None
 
@@ -322,6 +342,22 @@ def test_a_track_without_a_packet_is_no_track(tmp_path: Path) -> None:
     assert copy.length == 0
 
 
+def test_sound_that_claims_to_begin_before_what_an_object_can_hold_is_left_out(tmp_path: Path) -> None:
+    """A time base of a second and a packet of minutes: NUT has no times below zero."""
+    opened = open_source(str(sound_and_picture(tmp_path)))
+    stream = opened.audio["und-1"]
+    tick = Fraction(stream.time_base or 1)
+    copy = AudioCopy(stream, Fraction(0), tmp_path / "early.nut")
+    first = next(packet for packet in opened.packets() if packet.stream_index == stream.index)
+    first.pts, first.duration = -round((SHIFT + 1) / tick), round(2 * SHIFT / tick)
+
+    copy.feed(first)
+
+    copy.close()
+    opened.close()
+    assert copy.packets == 0
+
+
 # the child
 
 
@@ -373,6 +409,18 @@ def test_what_is_no_film_is_a_permanent_fault_with_a_reason(content: bytes, tmp_
     assert event.permanent
     assert event.error is not None
     assert event.error.startswith("the source ")
+
+
+def test_a_full_disk_is_no_fault_of_the_source(clips: Path, tmp_path: Path) -> None:
+    """Else a film would fail for good because of the host that happened to cut it."""
+    (tmp_path / names.chunk_name(0, "copy")).symlink_to("/dev/full")
+    film = make(clips, CLIPS["shorter than a chunk"])
+
+    with (
+        pytest.raises(NoRoom, match="No space left on device"),
+        _child(order(film, tmp_path), StopSignal(), None, None) as (_, events),
+    ):
+        list(events)
 
 
 def test_a_span_of_the_grid_is_what_a_chunk_is_named_after(clips: Path, tmp_path: Path) -> None:

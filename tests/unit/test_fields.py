@@ -1,17 +1,21 @@
-"""Field-coded H.264: two packets that are one frame."""
+"""Fields: of field-coded H.264 two packets are one frame, of interlaced video each may become one."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raven.media.fields import FieldPairs
 from raven.media.packets import join_fields
+from raven.media.pictures import by_fields
 from tests import paff
+from tests.builders import video_facts
 from tests.media import run_ffmpeg
 
 
@@ -91,3 +95,23 @@ def test_damage_is_never_more_than_a_field_not_found(extradata: bytes, packets: 
     pairs = FieldPairs(extradata)
     for packet in packets:
         assert pairs.completes(b"\x00\x00\x01\x67" + packet) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate"),
+    [
+        ({"interlaced": "flagged"}, 50),
+        ({"interlaced": "tff", "rate": Fraction(30000, 1001)}, Fraction(60000, 1001)),
+        ({"interlaced": "no"}, 25),
+        ({"interlaced": "bff", "timed": False}, 25),  # its frames are counted, and not all may be interlaced
+        ({"interlaced": "tff", "rate": Fraction(50)}, 50),  # 100 were too many (Apple 1.19)
+    ],
+)
+def test_fields_become_frames_where_there_are_such_and_not_too_many(changes: dict[str, Any], rate: Fraction) -> None:
+    video = video_facts().model_copy(update=changes)
+
+    made = by_fields(video)
+
+    assert made.rate == rate
+    assert made.fields is (made != video)
+    assert made == video or made.step == 1 / video.rate  # the last frame is held as long as ever: two of the new ones

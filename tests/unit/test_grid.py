@@ -71,6 +71,35 @@ def test_chunks_tile_the_film_exactly(film: tuple[Grid, int]) -> None:
     assert len(chunks) == grid.chunk_count(frames)
 
 
+@given(films(), st.fractions(min_value=Fraction(1, 10), max_value=70))
+def test_every_nth_frame_of_all_segments_is_every_nth_frame_of_the_film(
+    film: tuple[Grid, int], max_rate: Fraction
+) -> None:
+    """A rung of less than the source's rate: the law is that of the others, whatever N is."""
+    grid, frames = film
+    every = grid.step_for(max_rate)
+
+    # When a rung takes the first frame of each segment and every n-th after it
+    parts = [part for chunk in grid.chunks(frames) for part in grid.segments(chunk)]
+    taken = [frame for part in parts for frame in range(part.first, part.last, every)]
+
+    # Then these are every n-th of the whole film, and so many as were promised
+    assert taken == list(range(0, frames, every))
+    assert [part.taken(every) for part in parts] == [len(range(part.first, part.last, every)) for part in parts]
+    assert sum(part.taken(every) for part in parts) == Span(0, frames).taken(every)
+
+
+@given(grids(), st.fractions(min_value=Fraction(1, 10), max_value=70))
+def test_a_rung_has_the_most_frames_that_its_highest_rate_and_its_gops_allow(grid: Grid, max_rate: Fraction) -> None:
+    every = grid.step_for(max_rate)
+
+    assert grid.gop % every == 0
+    assert every == grid.gop or grid.rate / every <= max_rate * Fraction(101, 100)
+    fewer = [step for step in range(1, every) if grid.gop % step == 0]
+    assert all(grid.rate / step > max_rate * Fraction(101, 100) for step in fewer)
+    assert grid.step_for(None) == 1
+
+
 @given(films())
 def test_segments_tile_each_chunk_and_are_numbered_from_one(film: tuple[Grid, int]) -> None:
     """A number that is missing or doubled is a file that a player asks for in vain."""
@@ -139,6 +168,15 @@ def test_all_but_the_last_chunk_are_called_whole_at_the_latest_at_the_end(film: 
     grid, frames = film
 
     assert grid.whole_chunks(frames) == grid.chunk_count(frames) - 1
+
+
+@given(films())
+def test_an_encoder_looks_ahead_to_a_fiftieth_of_its_chunk_and_no_further_than_the_next_segment(
+    film: tuple[Grid, int],
+) -> None:
+    grid, _ = film
+    assert 50 * grid.look_ahead <= grid.chunk
+    assert grid.look_ahead <= grid.segment
 
 
 def test_a_film_without_frames_has_no_chunks() -> None:

@@ -15,7 +15,7 @@ from raven.media.hdr import content_light, mastering_display, metadata_options, 
 from raven.media.ladder import choose_renditions
 from raven.model import MasteringDisplay
 from raven.profile import Ladder
-from tests.builders import avc_entry, init_segment, presentation, rung, video_facts, video_track
+from tests.builders import avc_entry, cutting, init_segment, presentation, rung, video_facts, video_track
 
 # as libavcodec gives it for the display of P3 in a x265 film: x and y of red, green, blue, white; least, most; flags
 P3 = struct.pack(
@@ -99,7 +99,7 @@ def test_h264_is_always_sdr_and_the_others_what_the_source_is(tags: dict[str, st
         Ladder(codec="libx264", preset="fast", rungs=(rung("avc"),)),
     ]
 
-    made = choose_renditions(ladders, video)
+    made = choose_renditions(ladders, video, cutting().grid(video.rate))
 
     ten = "yuv420p" if video_range == "SDR" else "yuv420p10le"
     assert [(r.name, r.video_range, r.pixel_format) for r in made] == [

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master.cutter import within
+from master.health import within
 from raven.errors import LimitExceeded, SourceRefused, SourceUnreadable, TaskError
 from raven.intake import OnlySource
 from raven.limits import Limits

@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 
 from raven.media.grid import Grid, Span, round_nearest
 from raven.media.ladder import choose_renditions, fit, thumb_size, thumbs_in
-from raven.profile import Ladder, Thumbs, load_profiles
+from raven.model import Rendition, VideoFacts
+from raven.profile import Cutting, Ladder, Thumbs, load_profiles
 from tests.builders import rung, video_facts
 
 (DEFAULT,) = load_profiles()["default"].video
 sides = st.integers(1, 8192)
 
 
+def chosen(ladder: Ladder, facts: VideoFacts) -> tuple[Rendition, ...]:
+    return choose_renditions((ladder,), facts, Cutting().grid(facts.rate))
+
+
 def sizes(width: int, height: int, ladder: Ladder = DEFAULT) -> list[tuple[str, int, int]]:
-    return [(r.name, r.width, r.height) for r in choose_renditions((ladder,), video_facts(width=width, height=height))]
+    return [(r.name, r.width, r.height) for r in chosen(ladder, video_facts(width=width, height=height))]
 
 
 LOW = [("234p", 416, 234), ("360p", 640, 360), ("432p", 768, 432), ("432p-high", 768, 432), ("540p", 960, 540)]
@@ -113,10 +118,54 @@ def test_the_order_of_the_rungs_in_the_file_does_not_matter() -> None:
     assert sizes(1000, 700, ladder) == sizes(1000, 700)
 
 
+@pytest.mark.parametrize(
+    ("rate", "max_rate", "every"),
+    [
+        (Fraction(25), None, 1),
+        (Fraction(60), None, 1),
+        (Fraction(25), Fraction(30), 1),
+        (Fraction(30), Fraction(30), 1),
+        (Fraction(3003, 100), Fraction(30), 1),  # of a webcam: half of it would be too little
+        (Fraction(48), Fraction(30), 2),
+        (Fraction(50), Fraction(30), 2),
+        (Fraction(60000, 1001), Fraction(30), 2),
+        (Fraction(60), Fraction(30), 2),
+        (Fraction(60), Fraction(25), 3),
+        (Fraction(60), Fraction(15), 4),
+        (Fraction(50), Fraction(20), 4),  # a third would leave the borders of 100 frames
+    ],
+)
+def test_a_rung_takes_as_many_frames_as_its_rate_allows(rate: Fraction, max_rate: Fraction | None, every: int) -> None:
+    (made,) = chosen(Ladder(rungs=(rung(max_rate=max_rate),)), video_facts(rate=rate))
+
+    assert made.every == every
+
+
+@pytest.mark.parametrize(
+    ("profile", "height", "halved"),
+    [
+        ("default", 1080, {"234p", "360p", "432p", "432p-high"}),
+        ("default", 360, {"234p", "360p"}),  # 360p-high, the best one, keeps the source's rate
+        ("hevc", 1080, {"hevc-360p", "hevc-432p", "hevc-540p", "234p", "360p"}),
+        ("av1", 540, {"av1-360p", "av1-432p", "av1-540p", "234p", "360p"}),
+        ("archive", 1080, set()),
+    ],
+)
+def test_the_low_rungs_that_are_shipped_have_at_most_30_frames(profile: str, height: int, halved: set[str]) -> None:
+    """Apple 1.25."""
+    shipped, rate = load_profiles()[profile], Fraction(50)
+    facts = video_facts(width=height * 16 // 9, height=height, rate=rate)
+
+    made = choose_renditions(shipped.video, facts, shipped.cutting.grid(rate))
+
+    assert {r.name: r.every for r in made} == {r.name: 2 if r.name in halved else 1 for r in made}
+    assert halved <= {r.name for r in made}
+
+
 def test_a_rendition_carries_what_the_profile_says() -> None:
     ladder = Ladder(rungs=(rung("small", 640, 360, maxrate=900),), preset="slow", threads=3, options={"aq-mode": "3"})
 
-    (made,) = choose_renditions([ladder], video_facts())
+    (made,) = chosen(ladder, video_facts())
 
     assert (made.name, made.width, made.height, made.crf, made.maxrate) == ("small", 640, 360, 22.5, 900)
     assert (made.preset, made.threads, made.options) == ("slow", 3, {"aq-mode": "3"})
@@ -141,7 +190,7 @@ def test_ten_bits_are_kept_by_the_codecs_whose_players_know_them(
 ) -> None:
     ladder = Ladder(codec=codec, preset=preset, rungs=(rung(),))
 
-    (made,) = choose_renditions([ladder], video_facts(bit_depth=depth))
+    (made,) = chosen(ladder, video_facts(bit_depth=depth))
 
     assert (made.codec, made.pixel_format) == (codec, format)
 

@@ -62,6 +62,22 @@ def test_the_multivariant_playlist_of_a_small_film() -> None:
     )
 
 
+def test_each_variant_has_its_own_frame_rate() -> None:
+    """Of a source of 59.94 frames/s the low rung has half; segments and lengths are the same."""
+    low, high = (
+        video_track(name=name, frames=(360, 360, 61), timescale=60_000, frame_ticks=1001, every=every)
+        for name, every in (("360p", 2), ("720p", 1))
+    )
+    film = presentation(video=(low, high))
+
+    rates = re.findall(r"FRAME-RATE=([\d.]+).*\nvideo/(\w+)/", hls.multivariant(film))
+    assert sorted(rates) == [("29.970", "360p"), ("59.940", "720p")]
+    (group,) = ET.fromstring(dash.mpd(film)).findall(f"./{MPD}Period/{MPD}AdaptationSet[@contentType='video']")  # noqa: S314 - our own text
+    assert group.get("maxFrameRate") == "60000/1001"
+    found = {r.get("id"): r.get("frameRate") for r in group.findall(f"{MPD}Representation")}
+    assert found == {"360p": "30000/1001", "720p": "60000/1001"}
+
+
 def test_the_media_playlist_of_a_small_film() -> None:
     durations = [s.duration for s in FILM.audio[0].segments]
 
@@ -125,8 +141,8 @@ def test_the_mpd_of_a_small_film() -> None:
 
 def _sound(number: int, language: str, label: str, role: str, name: str) -> str:
     return (
-        f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4" lang="{language}"'
-        ' segmentAlignment="true" startWithSAP="1">\n'
+        f'    <AdaptationSet id="{number}" contentType="audio" mimeType="audio/mp4"'
+        f' segmentAlignment="true" startWithSAP="1" lang="{language}">\n'
         f"      <Label>{label}</Label>\n"
         f'      <Role schemeIdUri="urn:mpeg:dash:role:2011" value="{role}" />\n'
         '      <SegmentTemplate timescale="48000" startNumber="1"'
@@ -169,6 +185,21 @@ def test_subtitles_in_the_multivariant_playlist() -> None:
         "CLOSED-CAPTIONS=NONE",
         "video/720p/playlist.m3u8",
     ]
+
+
+def test_audio_description_is_marked_in_both_manifests() -> None:
+    """Players choose it by themselves for those who need it (Apple 2.12, 2.13; ETSI TS 103 285 10.2.4)."""
+    described = audio_track(name="eng-2", label="Described", default=False, describes=True)
+    film = presentation(video=(video_track(),), audio=(audio_track(), described))
+
+    main, other = (line for line in hls.multivariant(film).splitlines() if "TYPE=AUDIO" in line)
+    assert "CHARACTERISTICS" not in main
+    assert 'AUTOSELECT=YES,CHARACTERISTICS="public.accessibility.describes-video",' in other
+    _, sound, description = ET.fromstring(dash.mpd(film)).iter(f"{MPD}AdaptationSet")  # noqa: S314
+    assert sound.find(f"{MPD}Accessibility") is None
+    assert [(e.tag.removeprefix(MPD), e.get("value")) for e in description][:3] == [
+        ("Label", None), ("Accessibility", "1"), ("Role", "description"),
+    ]  # fmt: skip
 
 
 def test_the_playlist_of_subtitles() -> None:

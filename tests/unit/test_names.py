@@ -15,7 +15,7 @@ Prefix = Callable[[int], str]
 
 
 def test_the_layout_is_that_of_the_design() -> None:
-    assert names.chunk_key(7, 12) == "tmp/7/chunk-000012.nut"
+    assert names.chunk_key(7, 12, "copy") == "tmp/7/chunk-000012.nut"
     assert names.audio_source_key(7, "eng-1") == "tmp/7/audio-eng-1.nut"
     assert names.out_prefix(7) + names.MULTIVARIANT == "out/7/master.m3u8"
     assert f"{names.out_prefix(7)}{names.video_path('1080p')}/{names.INIT}" == "out/7/video/1080p/init.mp4"
@@ -25,7 +25,7 @@ def test_the_layout_is_that_of_the_design() -> None:
 
 @given(tasks, st.integers(0, 999_999), st.integers(0, 999_999))
 def test_sorting_keys_is_sorting_time(task: int, a: int, b: int) -> None:
-    assert (names.chunk_key(task, a) < names.chunk_key(task, b)) == (a < b)
+    assert (names.chunk_key(task, a, "copy") < names.chunk_key(task, b, "copy")) == (a < b)
     assert (names.segment_name(a) < names.segment_name(b)) == (a < b)
     assert (names.thumb_name(a) < names.thumb_name(b)) == (a < b)
 
@@ -41,7 +41,7 @@ def test_no_task_s_prefix_holds_another_task(prefix: Prefix, data: st.DataObject
 
 @given(tasks, tasks)
 def test_temporary_objects_are_never_under_the_outputs(one: int, other: int) -> None:
-    assert not names.chunk_key(one, 0).startswith(names.out_prefix(other))
+    assert not names.chunk_key(one, 0, "copy").startswith(names.out_prefix(other))
     assert not names.audio_source_key(one, "a").startswith(names.out_prefix(other))
 
 
@@ -55,7 +55,7 @@ def test_temporary_objects_are_never_under_the_outputs(one: int, other: int) -> 
         (names.segment_name(1), "video/iso.segment"),
         (names.TASK_JSON, "application/json"),
         (names.thumb_path(3), "image/jpeg"),
-        (names.chunk_key(1, 1), "application/octet-stream"),
+        (names.chunk_key(1, 1, "copy"), "application/octet-stream"),
         (names.audio_source_key(1, "eng-1"), "application/octet-stream"),
     ],
 )

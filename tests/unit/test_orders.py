@@ -25,6 +25,7 @@ from tests.builders import (
     text_result,
     video_facts,
 )
+from watcher.ledger import CONFORM
 from watcher.orders import (
     Options,
     announce_order,
@@ -121,6 +122,12 @@ def test_the_order_to_prepare_names_the_source() -> None:
 def test_without_a_source_that_is_cut_nothing_can_be_encoded(kind: str) -> None:
     with pytest.raises(ValueError, match=f"kind {kind} needs a prepared source"):
         order(task_row(), job_row(kind=kind), None, PROFILE)
+
+
+def test_a_source_whose_chunks_cannot_be_used_is_ordered_to_be_conformed() -> None:
+    orders = [order(task_row(), job_row(kind="prepare", position=p), None, PROFILE) for p in (0, CONFORM)]
+
+    assert [isinstance(job, PrepareJob) and job.conform for job in orders] == [False, True]
 
 
 @given(st.integers(1, 700))

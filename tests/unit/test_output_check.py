@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from master.output_check import check_output
 from raven import names
 from raven.adapters.directory import DirectoryStorage
 from raven.check.checker import RULES
-from raven.errors import Cancelled, OutputWrong
+from raven.errors import Cancelled, OutputRefused
 from raven.process import StopSignal
 from tests.trees import Files, good_files
 from tests.trees import MemoryReader as Broken
@@ -52,9 +54,10 @@ def test_a_broken_must_is_an_error_that_names_place_and_clause(tmp_path: Path, r
     clause = next(r.clauses[0] for r in RULES if r.id == rule)
 
     # When it is to be published, then the error says what is wrong
-    with pytest.raises(OutputWrong, match="the output breaks the standards: ") as error:
+    with pytest.raises(OutputRefused, match="the output breaks the standards: ") as error:
         check_output(storage, PREFIX, texts, StopSignal())
     assert f"[{clause}" in str(error.value)
+    assert error.value.permanent  # the next attempt would read the same segments and write the same manifests
 
 
 def test_a_must_that_the_profile_chooses_to_break_is_told_and_published(tmp_path: Path) -> None:
@@ -64,6 +67,31 @@ def test_a_must_that_the_profile_chooses_to_break_is_told_and_published(tmp_path
     verdict = check_output(storage, PREFIX, texts, StopSignal())
 
     assert verdict["must"] == 1
+
+
+class Counting(DirectoryStorage):
+    """Notes what is read, and takes as long as a server of objects."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads: Counter[str] = Counter()
+
+    def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        self.reads[key] += 1
+        time.sleep(0.01)
+        return super().get(key, start, length)
+
+
+def test_a_file_of_many_i_frames_is_asked_for_once(tmp_path: Path) -> None:
+    """Each is a segment of its own to the checker, and many are looked at side by side."""
+    _, texts = stored(tmp_path, GOOD)
+    storage = Counting(tmp_path)
+
+    check_output(storage, PREFIX, texts, StopSignal())
+
+    media = {key: count for key, count in storage.reads.items() if key.endswith(".m4s")}
+    assert len(media) > 10
+    assert set(media.values()) == {1}
 
 
 def test_a_stopped_job_stops_checking(tmp_path: Path) -> None:

@@ -8,14 +8,24 @@ from dataclasses import replace
 import pytest
 
 from raven.model import PrepareResult, PublishResult
-from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row, text_facts
-from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, UNTAKEN_MS, Ending, NewJob, Plan, plan, plan_deleted, prepared
-from watcher.rows import OPEN, JobRow, JobState, TaskState
+from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row, text_facts, video_facts
+from watcher import plan as planning
+from watcher.ledger import CONFORM, UNTAKEN_MS, Chunks, Ledger
+from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, Ending, NewJob, Plan, prepared
+from watcher.rows import OPEN, JobRow, JobState, TaskRow, TaskState
 
 NOW = 1000
 CHUNKS = tuple(NewJob("encode", index) for index in range(4))
 AUDIO = NewJob("audio", 0)
 TEXTS = (NewJob("text", 0), NewJob("text", 1))
+
+
+def plan(task: TaskRow, have: Iterable[JobRow], now: int, early: int = 0, keep_failed: int = 0) -> Plan:
+    return planning.plan(task, Ledger.of_rows(have, now), early, keep_failed)
+
+
+def plan_deleted(have: Iterable[JobRow], now: int) -> Plan:
+    return planning.plan_deleted(Ledger.of_rows(have, now), now)
 
 
 def rows(*jobs: JobRow) -> list[JobRow]:
@@ -78,6 +88,28 @@ def test_a_film_is_announced_again_when_more_of_its_beginning_is_there(have: lis
     assert step == Plan(status=TaskState.ENCODING, new_jobs=tuple(NewJob("announce", n) for n in news))
 
 
+@pytest.mark.parametrize(
+    ("before", "ready", "news"),
+    [
+        (64, 67, []),  # a sixteenth more is wanted in a long film
+        (64, 68, [68]),
+        (94, 96, []),  # and towards its end half of what is left
+        (94, 97, [97]),
+        (98, 99, [99]),
+    ],
+)
+def test_a_long_film_is_announced_in_steps_that_shrink_towards_its_end(
+    before: int, ready: int, news: list[int]
+) -> None:
+    cut = prepare(prepare_result(chunks=100), "done")
+    chunks = [job_row(kind="encode", position=n, state="done" if n < ready else "running") for n in range(100)]
+    have = [*rows(cut, *chunks, job_row(kind="audio", state="done")), replace(announced(before), id=900)]
+
+    step = plan(task_row(), have, NOW, early=2)
+
+    assert step.new_jobs == tuple(NewJob("announce", n) for n in news)
+
+
 def test_without_early_playback_nothing_is_announced() -> None:
     assert plan(task_row(), begun(0, 1, 2), NOW).new_jobs == ()
 
@@ -108,9 +140,16 @@ def test_a_chunk_is_encoded_as_soon_as_it_is_cut() -> None:
 
 
 def test_a_job_that_exists_is_not_added_again() -> None:
+    have = rows(prepare(prepare_result(complete=False, chunks=3)), job_row(state="running"))
+
+    assert plan(task_row(), have, NOW).new_jobs == CHUNKS[1:3]
+
+
+def test_rows_that_somebody_took_from_the_middle_are_added_again() -> None:
+    """Adding a job that exists changes nothing, so all are added."""
     have = rows(prepare(prepare_result(complete=False, chunks=3)), job_row(position=1, state="running"))
 
-    assert plan(task_row(), have, NOW).new_jobs == (CHUNKS[0], CHUNKS[2])
+    assert plan(task_row(), have, NOW).new_jobs == CHUNKS[:3]
 
 
 def test_audio_waits_for_the_end_of_cutting() -> None:
@@ -209,6 +248,66 @@ def test_a_job_without_a_reason_still_gives_its_task_one() -> None:
     assert plan(task_row(), have, NOW).ending == Ending(TaskState.FAILED, "the prepare job was cancelled")
 
 
+# chunks that cannot be used
+
+
+def with_unusable(state: str) -> list[JobRow]:
+    """A source that is cut: its second chunk cannot be used, and the third is in the given state."""
+    have = begun(0)
+    have[2] = replace(have[2], state="unusable", message="chunk 1 cannot be decoded")
+    return [have[0], have[1], have[2], replace(have[3], state=state), have[5]]
+
+
+def conformed(have: list[JobRow]) -> list[JobRow]:
+    """The same, but that the source was decoded before it was cut."""
+    return [replace(row, position=CONFORM) if row.kind == "prepare" else row for row in have]
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_a_source_whose_chunks_cannot_be_used_is_conformed_instead(state: str) -> None:
+    have = with_unusable(state)
+    have[0] = prepare(prepare_result().model_copy(update={"chunk_segments": 2}), "done")
+
+    step = plan(task_row(), have, NOW, early=2)
+
+    # what is known of it stays: the cutter may not choose another length of chunks, as some have been announced
+    facts = source_facts(video=video_facts().model_copy(update={"way": "conform"}))
+    assert step == Plan(status=TaskState.PREPARING, anew=PrepareResult(facts=facts, chunk_segments=2))
+
+
+def test_it_is_conformed_only_when_nobody_works_on_what_was_cut_of_it() -> None:
+    """A node that still works would store its segments over those that are made anew."""
+    assert plan(task_row(), with_unusable("running"), NOW) == Plan(stop=True)
+    assert plan(task_row(), with_unusable("waiting"), NOW) == Plan(cancel=True)
+    assert plan(task_row(), [*with_unusable("done"), job_row(id=99, kind="second", state="running")], NOW).stop
+
+
+def test_a_source_that_is_conformed_goes_on_as_any_other() -> None:
+    known = prepare(prepare_result(complete=False, chunks=0, frames=0), "waiting")
+    cut = prepare(prepare_result(complete=False, chunks=2))
+
+    assert plan(task_row(), conformed([known]), NOW) == Plan(status=TaskState.PREPARING)
+    assert plan(task_row(), conformed([prepare(None)]), NOW).status == TaskState.PREPARING
+    assert plan(task_row(), conformed([cut]), NOW) == Plan(status=TaskState.ENCODING, new_jobs=CHUNKS[:2])
+    assert plan(task_row(), conformed(all_work()), NOW).new_jobs == (NewJob("publish", 0),)
+
+
+def test_where_conforming_does_not_help_the_task_fails_and_says_so() -> None:
+    step = plan(task_row(), conformed(with_unusable("running")), NOW)
+
+    assert step.ending is not None
+    assert step.ending.status == TaskState.FAILED
+    assert step.ending.message == "chunk 1 cannot be decoded, although the source was decoded before it was cut"
+
+
+def test_what_has_been_announced_is_announced_again_only_when_there_is_more_of_it() -> None:
+    """An EVENT playlist never gets shorter (RFC 8216 6.2.1): the old one stays until then."""
+    have = conformed(begun(0, 1, 2))
+
+    assert plan(task_row(), [*have, announced(3)], NOW, early=2).new_jobs == ()
+    assert plan(task_row(), [*have, announced(2)], NOW, early=2).new_jobs == (NewJob("announce", 3),)
+
+
 # after the end
 
 
@@ -229,9 +328,7 @@ def test_what_was_not_handed_out_is_cancelled() -> None:
 
     step = plan(task_row(status="failed"), have, NOW)
 
-    assert [(t.job, t.values["state"], t.values["changed_at"]) for t in step.transitions] == [(71, "cancelled", NOW)]
-    assert step.stop
-    assert step.new_jobs == ()
+    assert step == Plan(cancel=True, stop=True)
 
 
 @pytest.mark.parametrize(("age", "held"), [(UNTAKEN_MS, True), (UNTAKEN_MS + 1, False)], ids=["just", "too long"])
@@ -239,10 +336,7 @@ def test_a_queued_job_that_nobody_takes_does_not_hold_up_the_purge_for_ever(age:
     """A farm without a single worker can still delete a task."""
     have = [replace(job_row(state="queued"), changed_at=NOW)]
 
-    step = plan_deleted(have, NOW + age)
-
-    assert step.stop == held
-    assert [t.values["state"] for t in step.transitions] == ([] if held else ["cancelled"])
+    assert plan_deleted(have, NOW + age) == Plan(stop=held, cancel=not held)
 
 
 @pytest.mark.parametrize(("status", "position"), [("done", PURGE_TEMPORARY), ("failed", PURGE_ALL)])
@@ -254,6 +348,34 @@ def test_an_ended_task_is_cleaned_then_pruned_then_left_alone(status: str, posit
     assert plan(task, [*have, purge(position, "running")], NOW) == Plan()
     assert plan(task, [*have, purge(position)], NOW) == Plan(prune=True)
     assert plan(task, [purge(position)], NOW) == Plan()
+
+
+def test_a_failed_task_can_be_tried_again_for_a_while() -> None:
+    """Its objects are removed later, unless its client deletes it: then at once."""
+    later = replace(purge(PURGE_ALL, "waiting"), not_before=NOW + 9)
+
+    assert plan(task_row(status="failed"), all_work(), NOW, keep_failed=9) == Plan(
+        new_jobs=(NewJob("purge", PURGE_ALL, 9),)
+    )
+    assert plan(task_row(status="failed"), [*all_work(), later], NOW, keep_failed=9) == Plan()
+    assert plan_deleted([*all_work(), later], NOW) == Plan(hasten=True)
+    assert plan_deleted([*all_work(), replace(later, not_before=0)], NOW) == Plan()
+    assert plan(task_row(status="done"), all_work(), NOW, keep_failed=9).new_jobs == (NewJob("purge", PURGE_TEMPORARY),)
+
+
+def test_a_purge_that_failed_waits_for_its_next_attempt_as_any_job_does() -> None:
+    """Hastening it again and again would be a storm of requests to a storage in trouble."""
+    failed = replace(purge(PURGE_ALL, "waiting"), not_before=NOW + 9, failures=1)
+
+    assert plan_deleted([*all_work(), failed], NOW) == Plan()
+
+
+def test_a_second_run_holds_up_the_purge_and_nothing_else() -> None:
+    second = job_row(id=99, kind="second", state="running")
+
+    assert plan(task_row(), [*all_work(), second], NOW).new_jobs == (NewJob("publish", 0),)
+    assert plan(task_row(), [*all_work(), replace(second, state="cancelled")], NOW).ending is None
+    assert plan(task_row(status="done"), [*all_work(), second], NOW) == Plan(stop=True)
 
 
 def test_an_ended_task_has_no_second_end() -> None:
@@ -272,7 +394,7 @@ def test_a_deleted_task_stops_then_cancels_then_purges_then_is_forgotten() -> No
     ended = rows(job_row(kind="prepare", state="cancelled"))
 
     assert plan_deleted(running, NOW) == Plan(stop=True)
-    assert [t.job for t in plan_deleted(waiting, NOW).transitions] == [70]
+    assert plan_deleted(waiting, NOW) == Plan(cancel=True)
     assert plan_deleted(ended, NOW) == Plan(new_jobs=(NewJob("purge", PURGE_ALL),))
     assert plan_deleted([*ended, purge(PURGE_ALL, "running")], NOW) == Plan()
     assert plan_deleted([*ended, purge(PURGE_ALL)], NOW) == Plan(forget=True)
@@ -295,6 +417,17 @@ def test_a_task_that_was_deleted_before_anything_began_leaves_nothing() -> None:
     assert plan_deleted([], NOW) == Plan(new_jobs=(NewJob("purge", PURGE_ALL),))
 
 
+# jobs in numbers
+
+
+def test_chunks_are_counted_by_what_is_left_of_them() -> None:
+    have = begun(0, 1, 3)
+
+    assert Ledger.of_rows(have, NOW).chunks == Chunks(known=4, top=3, ready=2, done=3)
+    assert Ledger.of_rows([*have, job_row(position=4, state="failed")], NOW).chunks.failed == 1
+    assert Ledger.of_rows([], NOW) == Ledger()
+
+
 # what a prepare row says
 
 
@@ -307,6 +440,6 @@ def test_a_prepare_row_tells_what_is_cut_so_far() -> None:
 
 
 def test_open_states_are_those_that_a_report_can_change() -> None:
-    closed: Iterable[JobState] = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+    closed: Iterable[JobState] = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.UNUSABLE)
 
     assert set(JobState) - set(closed) == OPEN

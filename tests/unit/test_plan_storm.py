@@ -25,6 +25,8 @@ FILMS = (
     Film(SOUND, 0),
     Film(TWO_TRACKS, 200),
     Film(SUBTITLED, 130),
+    Film(SUBTITLED, 250, bad_chunk=1, lost=3),
+    Film(SILENT, 250, bad_chunk=2, lost=70),  # so many that it has a chunk less
 )
 
 Event = Callable[[Farm, int], None]
@@ -91,6 +93,12 @@ def fail(farm: Farm, n: int) -> None:
         farm.fail(n % len(farm.working), permanent=n >= 6)
 
 
+def doubt(farm: Farm, n: int) -> None:
+    """A node finds a chunk unusable, though nothing may be wrong with it."""
+    if farm.working and farm.working[n % len(farm.working)].job.kind == "encode":
+        farm.fail(n % len(farm.working), unusable=True)
+
+
 def stop_a_node(farm: Farm, n: int) -> None:
     if farm.working:
         farm.fail(n % len(farm.working), stopped=True)
@@ -117,6 +125,7 @@ def deliver_and_keep(farm: Farm, n: int) -> None:
 
 def drop(farm: Farm, n: int) -> None:
     if farm.reports:
+        farm.litter = True
         farm.reports.pop(n % len(farm.reports))
 
 
@@ -130,26 +139,48 @@ def restart_as_one_process(farm: Farm, n: int) -> None:
         farm.restart_as_one_process()
 
 
+def retry(farm: Farm, _: int) -> None:
+    farm.retry()
+
+
+def run_again(farm: Farm, n: int) -> None:
+    farm.run_again(n)
+
+
+def stall(farm: Farm, n: int) -> None:
+    farm.stall(n)
+
+
+def pass_on(farm: Farm, n: int) -> None:
+    if farm.queue:
+        farm.pass_on(n % len(farm.queue))
+
+
+def restart_the_watcher(farm: Farm, _: int) -> None:
+    farm.restart_the_watcher()
+
+
 EVENTS: tuple[Event, ...] = (
     *[plan] * 4, *[hand_out] * 4, hand_out_badly, *[care] * 3,
     *[take] * 6, take_a_copy, lose_an_order,
-    give_a_sign, *[cut_on] * 2, *[finish] * 4, *[fail] * 3, stop_a_node, kill_a_node, *[hear_the_cancel] * 2,
+    give_a_sign, *[cut_on] * 2, *[finish] * 4, *[fail] * 3, doubt, stop_a_node, kill_a_node, *[hear_the_cancel] * 2,
     *[deliver] * 8, deliver_and_keep, drop,
-    delete, restart_as_one_process,
+    delete, restart_as_one_process, restart_the_watcher, *[retry] * 2, *[run_again] * 2, stall, pass_on,
 )  # fmt: skip
 schedules = st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 7)), min_size=20, max_size=120)
 
 
 @settings(max_examples=8 * settings().max_examples)
-@given(st.sampled_from(FILMS), st.integers(0, 5), schedules)
+@given(st.sampled_from(FILMS), st.sampled_from((0, 30_000, 600_000)), st.integers(0, 9), schedules)
 def test_whatever_happens_the_task_ends_and_what_is_published_is_whole(
-    film: Film, rounds: int, schedule: list[tuple[Event, int]]
+    film: Film, keep_failed: int, rounds: int, schedule: list[tuple[Event, int]]
 ) -> None:
     """The asserts are the model's, at every step: see `Farm`."""
     # Given a task somewhere in its life
-    farm = Farm(film)
+    farm = Farm(film, keep_failed=keep_failed)
     for _ in range(rounds):
         farm.go_well()
+        farm.now += 61_000 if film.bad_chunk else 0  # it is given up only after some back-offs
 
     # When anything happens to it
     for event, n in schedule:
@@ -159,16 +190,34 @@ def test_whatever_happens_the_task_ends_and_what_is_published_is_whole(
     # Then, once nothing is lost any more, it ends, and a failure had its reason
     farm.finish_fairly()
     farm.check()
+    farm.check_clean()
+
+    # And a failed task can be tried again, and ends as well
+    farm.retry()
+    farm.finish_fairly()
+    farm.check_clean()
 
 
 @pytest.mark.parametrize(
-    "film", FILMS, ids=["long last", "short last", "one frame", "sound alone", "two tracks", "subtitles"]
+    "film",
+    FILMS,
+    ids=[
+        "long last",
+        "short last",
+        "one frame",
+        "sound alone",
+        "two tracks",
+        "subtitles",
+        "bad chunk",
+        "bad last chunk",
+    ],
 )
 def test_a_task_that_nothing_happens_to_ends_done(film: Film) -> None:
     """The storm proves nothing if even fair weather does not end well."""
     farm = Farm(film)
 
     farm.finish_fairly()
+    farm.check_clean()
 
     assert farm.task is not None
     assert farm.task.status == TaskState.DONE
@@ -198,6 +247,18 @@ STORMS: dict[str, tuple[Film, int, list[tuple[Event, int]]]] = {
         [
             *[(finish, 0), (deliver, 0), (fail, 0), (deliver, 0), (care, 2), (hand_out, 0)],
             *[(take, 7), (finish, 3), (deliver, 1)],
+        ],
+    ),
+    # the broker hands out a purge twice, the second time when its task is tried again
+    "a purge comes late": (
+        FILMS[0],
+        2,
+        [
+            *[(fail, 6), (deliver, 0), (plan, 0), *[(hear_the_cancel, 0), *[(deliver, 0)] * 8, (plan, 0)] * 2],
+            *[(hand_out, 7), (take_a_copy, 0), (deliver, 0), (give_a_sign, 0), (deliver, 0)],
+            *[(finish, 0), (deliver, 0), (plan, 0)],
+            *[(retry, 0), (plan, 0), (hand_out, 0), (take, 1), (deliver, 0), (cut_on, 1), (plan, 0)],
+            *[(take, 0), (give_a_sign, 1), *[(deliver, 0)] * 3, (finish, 1), (deliver, 0)],
         ],
     ),
     "a node comes back with an old result": (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raven.errors import Cancelled, ProcessFailed
+from raven.errors import Cancelled, NoRoom, ProcessFailed
 from raven.process import TAIL_LINES, Child, StopSignal, children_usage, pasteable, run
 from tests.waiting import wait_until
 
@@ -55,6 +55,12 @@ def test_progress_comes_in_blocks() -> None:
 def test_a_failure_names_program_status_and_last_words() -> None:
     with pytest.raises(ProcessFailed, match=r"^sh ended with status 3: the disk is full$"):
         run(shell("echo the disk is full >&2; exit 3"), StopSignal())
+
+
+def test_a_full_disk_is_told_from_other_failures() -> None:
+    """The node looks at its disk before it takes another job."""
+    with pytest.raises(NoRoom, match=r"^sh ended with status \d, for its files found no room: .*No space left"):
+        run(shell("LC_ALL=C cat /proc/version > /dev/full"), StopSignal())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])

@@ -6,9 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from raven.errors import ConfigError
-from raven.profile import Profile, load_profiles, parse_profile
+from raven.profile import Cutting, Profile, load_profiles, parse_profile
 
 SMALL = """
 name = "small"
@@ -232,3 +233,24 @@ def test_a_file_that_is_not_text_is_named_with_its_path(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=f"profile {tmp_path}/bad.toml"):
         load_profiles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slots", "segments"),
+    [
+        (7200, 2, 5),  # long chunks while there are enough of them
+        (7200, 100, 4),
+        (7200, 1000, 3),  # the profile's least
+        (30, 1, 3),
+        (None, 2, 3),  # a film that is just coming in is encoded soon
+        (7200, 0, 5),  # no worker is there yet
+    ],
+)
+def test_chunks_are_as_long_as_the_film_and_the_farm_allow(seconds: float | None, slots: int, segments: int) -> None:
+    assert Cutting(chunk_segments=5, chunk_segments_from=3).fitted(seconds, slots) == segments
+    assert Cutting(chunk_segments=5).fitted(seconds, slots) == 5, "without bounds it is what it is"
+
+
+def test_the_least_length_of_a_chunk_is_not_above_the_greatest() -> None:
+    with pytest.raises(ValidationError, match="chunk_segments_from is at most chunk_segments"):
+        Cutting(chunk_segments=3, chunk_segments_from=4)

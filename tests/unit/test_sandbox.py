@@ -135,6 +135,15 @@ def test_a_program_whose_progress_stands_still_is_ended() -> None:
         run(python(script), StopSignal(), stall_seconds=0.5)
 
 
+def test_a_program_may_take_longer_for_its_first_frame() -> None:
+    """It decodes from a far-off key frame, or looks ahead; what it reports meanwhile is no frame."""
+    waits = "import time\nfor _ in range(30): print('frame=0\\nout_time_us=N/A', flush=True); time.sleep(0.05)\n"
+
+    run(python(waits), StopSignal(), stall_seconds=0.75)
+    with pytest.raises(ProcessFailed, match=r"no progress for 0.6 s \(3 times RAVEN_STALL_SECONDS\)"):
+        run(python(waits), StopSignal(), stall_seconds=0.2)
+
+
 def test_a_slow_program_that_moves_is_left_alone() -> None:
     script = "import time\nfor n in range(8): print(f'frame={n}\\nprogress=continue', flush=True); time.sleep(0.2)"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from raven import names
 from raven.adapters.directory import DirectoryStorage
 from raven.adapters.sqlite import SqliteDatabase
 from raven.config import Settings
-from scrub import FOLDER_SECONDS, Waste, find_waste, judge, old_folders, scrub, task_of
+from scrub import FOLDER_SECONDS, Scrubber, Survey, TooMuch, Waste, _remove, judge, old_folders, scrub, task_of
 from watcher.rows import JobState, TaskState
 
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SCHEMA = Path(__file__).parents[2] / "db.sql"
 
 
@@ -45,7 +48,7 @@ def test_only_raven_s_own_keys_have_an_owner(key: str, owner: tuple[str, int] | 
 
 @given(st.integers(1, 10**12), st.integers(0, 999_999))
 def test_every_key_of_a_task_is_found_again(task: int, number: int) -> None:
-    assert task_of(names.chunk_key(task, number)) == ("tmp", task)
+    assert task_of(names.chunk_key(task, number, "copy")) == ("tmp", task)
     assert task_of(names.out_prefix(task) + names.TASK_JSON) == ("out", task)
 
 
@@ -62,6 +65,7 @@ def test_the_objects_of_a_task_stay_unless_they_are_of_no_use(tree: str, status:
     goes = {("tmp", "done"): "task done", ("tmp", "failed"): "task failed", ("out", "failed"): "task failed"}
 
     assert judge(tree, status) == goes.get((tree, status))
+    assert judge(tree, status, expired=True) == ({("out", "done"): "kept long enough"} | goes).get((tree, status))
 
 
 @pytest.mark.parametrize("tree", ["tmp", "out"])
@@ -91,9 +95,10 @@ class Place:
         if status is not None:
             self.database.execute("INSERT INTO tasks (id, source, status) VALUES (?, 'x', ?)", (task, status))
         self.database.execute(
-            "INSERT INTO jobs (task_id, kind, position, state) VALUES (?, 'purge', 1, ?)", (task, job)
+            "INSERT INTO jobs (task_id, kind, position, state, lane) VALUES (?, 'purge', 1, ?, 'master.light')",
+            (task, job),
         )
-        for key in (names.chunk_key(task, 0), names.chunk_key(task, 1)):
+        for key in (names.chunk_key(task, 0, "copy"), names.chunk_key(task, 1, "conform")):
             self._put(key)
         for name in (names.MPD, names.MULTIVARIANT):
             self._put(names.out_prefix(task) + name)
@@ -103,7 +108,15 @@ class Place:
         (self.root / key).write_bytes(b"12345")
 
     def waste(self) -> list[Waste]:
-        return list(find_waste(self.database, self.storage))
+        return self.survey().waste
+
+    def survey(self, keep_hours: float | None = None) -> Survey:
+        return Scrubber(self.database, self.storage, keep_hours, NOW.timestamp()).survey()
+
+    def finished(self, task: int, hours: float, keep_hours: int | None) -> None:
+        """So many hours ago."""
+        at = (NOW - timedelta(hours=hours)).strftime("%Y-%m-%d %H:%M:%S")
+        self.database.execute("UPDATE tasks SET finished_at = ?, keep_hours = ? WHERE id = ?", (at, keep_hours, task))
 
     def left(self) -> set[str]:
         return {f"{kind}/{task.name}" for kind in ("tmp", "out") for task in (self.root / kind).iterdir()}
@@ -148,6 +161,63 @@ def test_a_dry_run_tells_and_removes_nothing(place: Place, capsys: pytest.Captur
 
     assert counted == (4, 20)
     assert "would remove out/1/: task deleted, 2 objects" in capsys.readouterr().out
+    assert place.left() == {"tmp/1", "out/1"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "own", "setting", "goes"),
+    [
+        (25, 24, None, True),
+        (23, 24, None, False),
+        (25, None, 24, True),
+        (25, 48, 24, False),  # the task's own word counts
+        (1, 0, None, True),
+        (1_000_000, None, None, False),  # without a word for ever
+    ],
+)
+def test_outputs_go_when_they_were_kept_long_enough(
+    place: Place, hours: float, own: int | None, setting: float | None, goes: bool
+) -> None:
+    place.task(1, "done")
+    place.finished(1, hours, own)
+
+    assert [w.reason for w in place.survey(setting).waste if w.prefix == "out/1/"] == ["kept long enough"] * goes
+
+
+def test_nothing_goes_where_most_of_all_would(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the wrong database, or an empty one."""
+    monkeypatch.setattr("scrub.FEW_OBJECTS", 3)
+    for task in (1, 2):
+        place.task(task, None)
+    place.task(3, "encoding")
+
+    with pytest.raises(TooMuch, match=r"8 of 12 objects can go, 67%, which is more than 50%.* with --most 67"):
+        scrub(place.settings, dry_run=False, most=0.5)
+    assert len(place.left()) == 6
+
+    # a dry run tells all of it
+    assert scrub(place.settings, dry_run=True, most=0.5) == (8, 40)
+    assert "more than 50%" in capsys.readouterr().out
+    # and with the share that it names it goes
+    assert scrub(place.settings, dry_run=False, most=0.67) == (8, 40)
+    assert place.left() == {"tmp/3", "out/3"}
+
+
+def test_few_objects_may_go_although_they_are_all_that_there_is(place: Place) -> None:
+    place.task(1, None)
+
+    assert scrub(place.settings, dry_run=False, most=0.5) == (4, 20)
+
+
+def test_a_task_that_is_tried_again_between_the_look_and_the_removal_loses_nothing(place: Place) -> None:
+    place.task(1, "failed")
+    scrubber = Scrubber(place.database, place.storage, None, NOW.timestamp())
+    survey = scrubber.survey()
+    place.database.execute("UPDATE tasks SET status = 'encoding'")
+
+    assert _remove(survey, scrubber, place.storage, dry_run=False) == (0, 0)
     assert place.left() == {"tmp/1", "out/1"}
 
 
@@ -202,3 +272,24 @@ def test_scrubbing_removes_old_folders(place: Place) -> None:
 
     scrub(place.settings, dry_run=False)
     assert not old.exists()
+
+
+def test_unfinished_objects_of_killed_writers_are_found_and_removed_once_they_are_old(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A young one is being written."""
+    place = Place(tmp_path)
+    incoming = place.root / ".incoming"
+    incoming.mkdir(parents=True)
+    for name, age in (("young", FOLDER_SECONDS - 600), ("old", FOLDER_SECONDS + 600)):
+        (incoming / name).write_bytes(b"half")
+        then = time.time() - age
+        os.utime(incoming / name, (then, then))
+
+    scrub(place.settings, dry_run=True)
+    assert {part.name for part in incoming.iterdir()} == {"young", "old"}
+    assert "would remove 1 unfinished objects" in capsys.readouterr().out
+
+    scrub(place.settings, dry_run=False)
+    assert {part.name for part in incoming.iterdir()} == {"young"}
+    assert "removed 1 unfinished objects" in capsys.readouterr().out

@@ -156,10 +156,23 @@ def test_a_long_film_has_hours() -> None:
 
 
 def test_the_command_that_tiles_the_thumbnails() -> None:
-    assert sheets_command("ff", "/t/100%", sprites()) == [
+    assert sheets_command("ff", "/t/100%", sprites(), range(2)) == [
         "ff", "-hide_banner", "-nostdin", "-loglevel", "warning", "-progress", "pipe:1", "-nostats", "-y",
         "-protocol_whitelist", "file", "-f", "image2", "-framerate", "1", "-start_number", "0",
         "-i", "/t/100%%/%06d.jpg", "-frames:v", "2", "-vf", "tile=2x1:nb_frames=2", "-fps_mode", "passthrough",
         "-c:v", "mjpeg", "-q:v", "4", "-threads:v", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact",
         "-start_number", "0", "-f", "image2", "/t/100%%/sprite-%03d.jpg",
     ]  # fmt: skip
+
+
+def test_sheets_can_be_tiled_as_they_become_full() -> None:
+    film = sprites(720, duration=Fraction(7200))
+    tiles = film.columns * film.rows
+
+    command = sheets_command("ff", "/t", film, range(3, 5))
+
+    starts = [command[at + 1] for at, word in enumerate(command) if word == "-start_number"]
+    assert starts == [str(3 * tiles), "3"], "the first thumbnail, the first sheet"
+    assert command[command.index("-frames:v") + 1] == "2"
+    assert film.thumbs_of(range(3, 5)) == range(3 * tiles, 5 * tiles)
+    assert film.thumbs_of(range(film.sheets)) == range(720)

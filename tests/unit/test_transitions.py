@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
 import pytest
 
-from raven.messages import BadMessage, Done, Failed, JobReport, Progress, Started
+from raven.messages import BadMessage, Done, Failed, JobReport, Passed, Progress, Started
 from raven.model import EncodeResult, PrepareResult, PublishResult
 from tests.builders import cutting, encode_result, job_row, prepare_result
+from watcher.health import Fault, read_faults
 from watcher.plan import prepared
 from watcher.rows import OPEN, JobRow, JobState
 from watcher.transitions import (
+    AWAY_MS,
     BACK_OFF_MS,
     MESSAGE_LENGTH,
+    PASS_MS,
     Limits,
     again,
     cancelled,
     on_lapse,
     on_report,
+    on_stall,
     queued,
+    stalls,
     unqueued,
 )
 
-LIMITS = Limits(lease_ms=30_000, attempts=4)
+LIMITS = Limits(lease_ms=30_000, attempts=4, stall_ms=1_000)
 NOW = 1_000_000
 GRID = cutting().grid(Fraction(25))
 RESULT = encode_result(GRID, GRID.chunk_span(0, None))
@@ -44,8 +50,12 @@ def done(result: EncodeResult | PublishResult = RESULT, attempt: int = 1) -> Don
     return Done(task=7, job=70, attempt=attempt, node="n1", seconds=2.5, result=dumped)
 
 
-def failed(attempt: int = 1, *, message: str = "broken", permanent: bool = False, stopped: bool = False) -> Failed:
-    return Failed(task=7, job=70, attempt=attempt, node="n1", message=message, permanent=permanent, cancelled=stopped)
+def failed(attempt: int = 1, *, message: str = "broken", **flags: bool) -> Failed:
+    return Failed(task=7, job=70, attempt=attempt, node="n1", message=message, **flags)
+
+
+def passed(attempt: int = 1) -> Passed:
+    return Passed(task=7, job=70, attempt=attempt, node="n1", instance="i1")
 
 
 def after(row: JobRow, report: JobReport, reference: EncodeResult | None = None) -> JobRow | None:
@@ -53,7 +63,10 @@ def after(row: JobRow, report: JobReport, reference: EncodeResult | None = None)
     return on_report(row, report, reference, NOW, LIMITS).applied(row)
 
 
-REPORTS: tuple[JobReport, ...] = (started(), progress(), done(), failed(), failed(permanent=True), failed(stopped=True))
+REPORTS: tuple[JobReport, ...] = (
+    *(started(), progress(), done(), passed()),
+    *(failed(), failed(permanent=True), failed(cancelled=True), failed(unusable=True)),
+)
 
 
 # fencing
@@ -237,10 +250,39 @@ def test_a_permanent_failure_is_not_tried_again() -> None:
 
 def test_being_stopped_costs_no_attempt() -> None:
     """A node that is shut down for an update has done nothing wrong."""
-    row = after(job_row(state="running", failures=3), failed(stopped=True))
+    row = after(job_row(state="running", failures=3), failed(cancelled=True))
 
     assert row is not None
     assert (row.state, row.attempt, row.failures, row.not_before) == (JobState.WAITING, 2, 3, NOW)
+
+
+def test_a_storage_that_is_away_costs_no_attempt() -> None:
+    """It may be away for an hour, and no job has done anything wrong; when it is back, none waits for long."""
+    row = job_row(state="running", attempt=4, failures=3)
+    waits, limits = [], Limits(30_000, 4, away=50)
+
+    for attempt in range(4, 54):
+        report = failed(attempt, message="storage: no answer", away=True)
+        back = on_report(row, report, None, NOW, limits).applied(row)
+        assert back is not None
+        assert (back.state, back.attempt, back.failures) == (JobState.WAITING, attempt + 1, 3)
+        assert back.message == "storage: no answer"
+        waits.append(back.not_before - NOW)
+        row = replace(back, state=JobState.RUNNING)
+
+    assert sorted(waits) == waits
+    assert waits[0] == BACK_OFF_MS[0]
+    assert waits[-1] == AWAY_MS
+
+
+def test_a_storage_that_is_away_for_ever_ends_the_job() -> None:
+    """Else a task with one object that no server can give would stay for ever, and nobody would be told."""
+    row = job_row(state="running", attempt=54, failures=3)
+
+    end = on_report(row, failed(54, away=True), None, NOW, Limits(30_000, 4, away=50)).applied(row)
+
+    assert end is not None
+    assert end.state == JobState.FAILED
 
 
 @pytest.mark.parametrize("permanent", [False, True])
@@ -278,6 +320,140 @@ def test_a_lapse_that_comes_after_the_result_changes_nothing() -> None:
 
     assert finished is not None
     assert lapse.applied(finished) is None
+
+
+# chunks that cannot be used
+
+
+def unusable(node: str, attempt: int) -> Failed:
+    return Failed(task=7, job=70, attempt=attempt, node=node, message="no frame comes out", unusable=True)
+
+
+def reported(*reports: Failed, kind: str = "encode") -> JobRow:
+    """A job after failures, each time given out again."""
+    row = job_row(kind=kind)
+    for report in reports:
+        changed = after(replace(row, state="running", node=report.node), report)
+        assert changed is not None
+        row = changed
+    return row
+
+
+def test_a_chunk_that_one_node_finds_unusable_is_tried_again() -> None:
+    """Its disk or its ffmpeg may be broken: that must not send whole films to be decoded by the master."""
+    row = reported(unusable("n1", 1), unusable("n1", 2))
+
+    assert (row.state, row.attempt, row.failures, row.message) == ("waiting", 3, 2, "no frame comes out")
+
+
+def test_a_chunk_that_two_nodes_find_unusable_is() -> None:
+    row = reported(unusable("n1", 1), failed(2), unusable("n2", 3))
+
+    assert (row.state, row.attempt, row.failures, row.message) == ("unusable", 3, 3, "no frame comes out")
+
+
+def test_where_there_is_one_node_alone_its_last_attempt_decides() -> None:
+    row = reported(*(unusable("n1", attempt) for attempt in range(1, 5)))
+
+    assert (row.state, row.attempt, row.failures) == ("unusable", 4, 4)
+
+
+def test_a_chunk_that_was_found_unusable_and_then_fails_otherwise_has_failed() -> None:
+    row = reported(*(unusable("n1", attempt) for attempt in range(1, 4)), failed(4))
+
+    assert (row.state, row.message) == ("failed", "broken (after 4 attempts)")
+
+
+def test_a_chunk_that_one_node_finds_unusable_and_another_encodes_is_done() -> None:
+    row = after(reported(unusable("n1", 1)), done(attempt=2))
+
+    assert row is not None
+    assert row.state == JobState.DONE
+    assert EncodeResult.model_validate_json(row.result or "") == RESULT
+
+
+def test_only_a_chunk_can_be_unusable() -> None:
+    assert reported(unusable("n1", 1), unusable("n2", 2), kind="audio").state == "waiting"
+
+
+def test_it_is_kept_on_which_nodes_a_job_went_wrong() -> None:
+    """So that it is tried elsewhere, and who is to blame shows once another has done it."""
+    first = after(job_row(state="running"), failed().model_copy(update={"instance": "i1"}))
+    assert first is not None
+    lapsed = on_lapse(replace(first, state="running", node="n2", instance="i2"), NOW, LIMITS).applied(
+        replace(first, state="running", node="n2", instance="i2")
+    )
+    assert lapsed is not None
+    foreign = after(replace(lapsed, state="running"), done(FOREIGN, attempt=3), reference=RESULT)
+    assert foreign is not None
+
+    assert read_faults(foreign.faults) == [
+        Fault("n1", "i1", "failed"), Fault("n2", "i2", "lapsed"), Fault("n1", "", "foreign")
+    ]  # fmt: skip
+
+
+def test_stops_and_jobs_given_back_are_held_against_nobody() -> None:
+    for report in (failed(cancelled=True), passed()):
+        row = after(job_row(state="running"), report)
+        assert row is not None
+        assert (row.attempt, row.failures, row.faults) == (2, 0, None)
+
+
+def test_a_job_that_was_given_back_waits_longer_each_time() -> None:
+    """The node that it shall avoid may be the only one that is idle, and would take it again and again."""
+    waits = []
+    for passes in range(len(PASS_MS) + 1):
+        row = after(job_row(state="queued", passes=passes), passed())
+        assert row is not None
+        assert row.passes == passes + 1
+        waits.append(row.not_before - NOW)
+
+    assert waits == [*PASS_MS, PASS_MS[-1]]
+    assert sum(PASS_MS) < 120_000, "it does not wait for ever"
+
+
+# no progress
+
+
+def test_the_time_of_the_last_progress_is_that_of_the_last_frame_not_of_the_last_report() -> None:
+    """A node whose ffmpeg hangs reports on and on."""
+    begun = after(job_row(state="queued", moved_at=1), started())
+    still = after(job_row(state="running", done=5, moved_at=1), progress(done=5))
+    moves = after(job_row(state="running", done=5, moved_at=1), progress(done=6))
+
+    assert begun is not None
+    assert still is not None
+    assert moves is not None
+    assert (begun.moved_at, still.moved_at, moves.moved_at) == (NOW, 1, NOW)
+
+
+@pytest.mark.parametrize(
+    ("row", "stuck"),
+    [
+        (job_row(state="running", done=5, moved_at=NOW - 2_000), False),
+        (job_row(state="running", done=5, moved_at=NOW - 2_001), True),
+        (job_row(state="running", kind="second", done=5, moved_at=NOW - 2_001), True),
+        (job_row(state="running", moved_at=NOW - 6_000), False),
+        (job_row(state="running", moved_at=NOW - 6_001), True),
+        (job_row(state="queued", done=5, moved_at=1), False),
+        (job_row(state="running", kind="prepare", done=5, moved_at=1), False),
+        (job_row(state="running", kind="audio", done=5, moved_at=1), False),
+    ],
+)
+def test_an_encode_without_a_frame_for_too_long_is_stuck(row: JobRow, stuck: bool) -> None:
+    """Twice as long as its node bears it, three times that before the first frame; recordings may pause."""
+    assert stalls(row, NOW, LIMITS) == stuck
+
+
+def test_a_stuck_encode_is_a_failure_of_its_node() -> None:
+    row = job_row(state="running", attempt=2, node="n9", done=5, moved_at=NOW - 7_000)
+
+    taken = on_stall(row, NOW, LIMITS).applied(row)
+
+    assert taken is not None
+    assert (taken.state, taken.attempt, taken.failures) == (JobState.WAITING, 3, 1)
+    assert taken.message == "node n9 made no progress with this for 7 s"
+    assert read_faults(taken.faults) == [Fault("n9", "")]
 
 
 # queueing and cancelling

@@ -80,9 +80,16 @@ def test_cues_are_cut_to_the_film() -> None:
 
 def test_what_is_said_twice_at_the_same_time_is_said_once() -> None:
     """Scripts lay the same text in several layers, for its outline and its shadow."""
-    cues = [cue(0, 10, "a"), cue(0, 10, "b"), cue(0, 10, "a"), cue(5, 10, "a")]
+    cues = [cue(0, 10, "a"), cue(0, 10, "b"), cue(0, 10, "a"), cue(5, 12, "a")]
 
-    assert webvtt.clipped(cues, Fraction(1)) == (cue(0, 10, "a"), cue(0, 10, "b"), cue(5, 10, "a"))
+    assert webvtt.clipped(cues, Fraction(1)) == (cue(0, 12, "a"), cue(0, 10, "b"))
+
+
+def test_what_goes_on_without_a_break_is_one_cue() -> None:
+    """Teletext sends a page again and again while it is shown."""
+    cues = [cue(0, 10, "a"), cue(10, 20, "a"), cue(12, 14, "b"), cue(20, 30, "a"), cue(31, 40, "a")]
+
+    assert webvtt.clipped(cues, Fraction(1)) == (cue(0, 30, "a"), cue(12, 14, "b"), cue(31, 40, "a"))
 
 
 def test_text_segments_begin_where_video_segments_do() -> None:

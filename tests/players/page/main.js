@@ -5,12 +5,14 @@ import { adapters } from "./adapters.js";
 import { Observer } from "./observer.js";
 import { SyncMeter } from "./sync.js";
 import { TextWatch } from "./texts.js";
+import { Tour } from "./tour.js";
 
 const video = document.getElementById("video");
 const appends = watchAppends(); // before any player script, so that no SourceBuffer escapes it
 const observer = new Observer(video);
 const texts = new TextWatch(video);
 let meter = null;
+let tour = null;
 let handle = null;
 
 /** Add the player's own script to the page, as a web site would. */
@@ -30,13 +32,13 @@ function playWhenReady(rate) {
   }, { once: true });
 }
 
-async function start({ player, url, script, rate, from, sync, text }) {
+async function start({ player, url, script, rate, sync, ...wishes }) {
   if (script) await loadScript(script);
   if (sync) meter = await SyncMeter.create(video);
   video.muted = !sync; // a muted element gives WebAudio silence
   playWhenReady(rate);
   try {
-    handle = await adapters[player](video, url, from, observer, text);
+    handle = await adapters[player](video, url, observer, wishes);
   } catch (error) {
     observer.error(true, player, String(error?.message ?? error));
   }
@@ -44,7 +46,8 @@ async function start({ player, url, script, rate, from, sync, text }) {
 
 /** Everything known so far, as plain values. */
 function report() {
-  return { ...observer.report(), buffers: appends.report(), sync: meter?.report() ?? null, texts: texts.report() };
+  const more = { buffers: appends.report(), sync: meter?.report() ?? null, texts: texts.report(), tour: tour?.report() ?? null };
+  return { ...observer.report(), ...more };
 }
 
 /** Where the player finds the thumbnail of each of some seconds: null where there is none. */
@@ -57,4 +60,11 @@ function trick(rate) {
   handle.trick(rate);
 }
 
-window.raven = { start, report, thumbnails, trick };
+/** Do what a viewer does, beside what is going on. */
+function travel(wishes) {
+  tour = new Tour(video, observer);
+  const failed = (error) => observer.error(true, "tour", String(error?.message ?? error));
+  tour.run(wishes, handle).catch(failed);
+}
+
+window.raven = { start, report, thumbnails, trick, travel };

@@ -3,6 +3,8 @@
 const ranges = (buffered) =>
   Array.from({ length: buffered.length }, (_, i) => [buffered.start(i), buffered.end(i)]);
 
+const PLAYING_SECONDS = 0.1; // this far behind a seek it plays there
+
 export class Observer {
   constructor(video) {
     this.video = video;
@@ -11,6 +13,7 @@ export class Observer {
     this.jumps = []; // the player moved the position itself: a gap skipped, or a nudge
     this.maxRanges = 0;
     this.started = false;
+    this.sought = null; // where the viewer has gone, until it plays there
     this.position = 0; // last one seen, to tell where a jump began
     this.listen();
   }
@@ -19,17 +22,35 @@ export class Observer {
     this.errors.push({ fatal: Boolean(fatal), kind, detail, at: this.video.currentTime });
   }
 
+  /** A seek of the viewer's: no jump of the player's, and what it waits for then is no stall. */
+  seek(to) {
+    this.sought = to;
+    this.video.currentTime = to;
+  }
+
   listen() {
     const on = (name, action) => this.video.addEventListener(name, action);
     on("playing", () => { this.started = true; });
-    on("waiting", () => { if (this.started) this.stalls.push(this.video.currentTime); });
-    on("seeking", () => { if (this.started) this.jumps.push([this.position, this.video.currentTime]); });
-    on("timeupdate", () => { if (!this.video.seeking) this.position = this.video.currentTime; });
+    on("waiting", () => { if (this.started && this.sought === null) this.stalls.push(this.video.currentTime); });
+    on("seeking", () => this.noteJump());
+    on("timeupdate", () => this.noteProgress());
     for (const name of ["timeupdate", "progress", "ended"]) on(name, () => this.countRanges());
     on("error", () => {
       const { code, message } = this.video.error;
       this.error(true, `MediaError ${code}`, message);
     });
+  }
+
+  noteProgress() {
+    const { currentTime, seeking } = this.video;
+    if (seeking) return;
+    this.position = currentTime;
+    if (this.sought !== null && currentTime > this.sought + PLAYING_SECONDS) this.sought = null;
+  }
+
+  noteJump() {
+    const { currentTime } = this.video;
+    if (this.started && currentTime !== this.sought) this.jumps.push([this.position, currentTime]);
   }
 
   countRanges() {

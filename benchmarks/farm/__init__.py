@@ -1,0 +1,1 @@
+"""How a farm scales: `python -m benchmarks.farm --help`."""

@@ -1,0 +1,84 @@
+"""The farm on real servers that are started for it. Nothing is judged; the aims stand beside the figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from benchmarks.farm.control import Control, measure, servers
+from benchmarks.farm.speedup import real_servers, speed, waits
+from benchmarks.farm.throttle import missing
+
+CHUNK_SECONDS = 60.0
+"""What a chunk of 30 s costs a worker of two cores with the default ladder, about: twice real time."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__)
+def main() -> None: ...
+
+
+def _tell(rows: list[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    if rows:
+        click.echo("  ".join(f"{name:>12}" for name in rows[0]))
+    for row in rows:
+        values = (f"{value:>12.2f}" if isinstance(value, float) else f"{value:>12}" for value in row.values())
+        click.echo("  ".join(values))
+
+
+@main.command()
+@click.option("--waiting", default="1000,100000,1000000", show_default=True, help="Chunks that wait, by commas.")
+@click.option("--slots", default=600, show_default=True, help="Of the fleet.")
+@click.option("--seconds", default=1.0, show_default=True, help="That a job lasts; 0 for as fast as it goes.")
+@click.option("--lasts", default=30.0, show_default=True, help="Seconds of each run.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def control(waiting: str, slots: int, seconds: float, lasts: float, as_json: bool) -> None:
+    """The watcher's limit: encodes are sleeps. Aims: 500 jobs/s, p99 of the wait 100 ms, memory and rate flat."""
+    rows: list[Control] = []
+    with servers() as (mariadb, rabbitmq):
+        for count in map(int, waiting.split(",")):
+            spent = int(lasts * slots / seconds) if seconds else int(lasts * 2000)
+            rows.append(measure(mariadb, rabbitmq, count + spent, slots, seconds, lasts))
+    _tell([asdict(row) for row in rows], as_json)
+    _saturation(max(row.rate for row in rows), as_json)
+
+
+def _saturation(rate: float, as_json: bool) -> None:
+    """Where the watcher would be the bottleneck, from what was measured."""
+    if not as_json:
+        workers = int(rate * CHUNK_SECONDS)
+        click.echo(f"At {rate:.0f} jobs/s and {CHUNK_SECONDS:.0f} s a chunk the watcher feeds {workers} slots,")
+        click.echo("not counted that each job tells every 2 s how far it is, which jobs as short as these never do.")
+
+
+@main.command("speedup")
+@click.option("--workers", default="1,2,4,8", show_default=True, help="Numbers of workers, by commas.")
+@click.option("--share", default=0.1, show_default=True, help="Of a core that each worker has.")
+@click.option("--lasts", default=60.0, show_default=True, help="Seconds of each run.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def speedup_command(workers: str, share: float, lasts: float, as_json: bool) -> None:
+    """Throughput of n workers against n times that of one. Aim: an efficiency of 0.95 up to 8."""
+    if (reason := missing()) is not None:
+        raise click.UsageError(reason)
+    with real_servers() as all_servers:
+        runs = [speed(all_servers, int(n), share, lasts) for n in workers.split(",")]
+    base = runs[0].rate / runs[0].workers
+    _tell([asdict(run) | {"efficiency": run.rate / run.workers / base} for run in runs], as_json)
+
+
+@main.command("waits")
+@click.option("--seconds", default=7200, show_default=True, help="Length of the film.")
+@click.option("--workers", default=2, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def waits_command(seconds: int, workers: int, as_json: bool) -> None:
+    """INSERT to first chunk, last chunk to `done`, of a long film of six rungs. Aims: 2 s each."""
+    with real_servers() as all_servers:
+        _tell([asdict(waits(all_servers, seconds, workers))], as_json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Logs of nodes come together on a log host, by real rsyslogd; a log host that is away costs nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.tools import DEPLOY, check
+from tests.servers.process import (
+    HOST,
+    ChildProcess,
+    clean_environment,
+    free_port,
+    private_directory,
+    program,
+)
+from tests.waiting import wait_until
+
+RSYSLOG = DEPLOY / "rsyslog"
+DAEMON = """
+import sys
+import structlog
+from raven.config import Settings
+from raven.log import configure
+
+configure(Settings(syslog=sys.argv[1], node="one"), "worker")
+structlog.get_logger().info(sys.argv[2], task=42, speed=1.5, command="x" * int(sys.argv[3]))
+"""
+
+
+@contextmanager
+def rsyslogd(folder: Path, name: str, configuration: str) -> Iterator[None]:
+    """A running rsyslogd, which has found no fault in its configuration."""
+    work = folder / name
+    work.mkdir(exist_ok=True)
+    file = folder / f"{name}.conf"
+    file.write_text(f'global(workDirectory="{work}" maxMessageSize="64k")\n{configuration}', "utf-8")
+    assert "rror" not in check("rsyslog", "rsyslogd", "-N1", "-f", file)
+    command = [program("rsyslogd"), "-n", "-iNONE", "-f", str(file)]
+    process = ChildProcess("rsyslogd", command, log=folder / f"{name}.log", env=clean_environment(folder))
+    try:
+        yield
+    finally:
+        process.terminate()
+
+
+class Farm:
+    """A node and a log host with the documented configurations, in which ports, hosts and paths are the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port, self._input = folder, free_port(), free_port()
+        self.log = folder / "raven.log"
+
+    def node(self) -> AbstractContextManager[None]:
+        """It hears by UDP, as /dev/log is the machine's."""
+        text = (RSYSLOG / "raven-node.conf").read_text("utf-8")
+        text = text.replace("log.example", HOST).replace('"10514"', f'"{self._port}"')
+        text = text.replace('action.resumeInterval="10"', 'action.resumeInterval="1"')
+        heard = f'module(load="imudp")\ninput(type="imudp" address="{HOST}" port="{self._input}")\n'
+        return rsyslogd(self._folder, "node", heard + text)
+
+    def log_host(self) -> AbstractContextManager[None]:
+        text = (RSYSLOG / "raven-loghost.conf").read_text("utf-8")
+        text = text.replace("/var/log/raven/raven.log", str(self.log)).replace('"10514"', f'"{self._port}"')
+        return rsyslogd(self._folder, "loghost", text)
+
+    def say(self, event: str, length: int = 1) -> None:
+        """A daemon logs an event; it must not wait for anybody."""
+        command = [sys.executable, "-c", DAEMON, f"{HOST}:{self._input}", event, str(length)]
+        subprocess.run(command, check=True, timeout=20, capture_output=True)
+
+    def until_heard(self) -> None:
+        """The node has begun to listen, which UDP does not tell: until something came through."""
+
+        def came_through() -> bool:
+            self.say("hello")
+            return self.log.exists()
+
+        wait_until(came_through, "the node hears", pause=0.2)
+
+    def until_logged(self, event: str) -> str:
+        """The line of an event on the log host."""
+
+        def line() -> str:
+            lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
+            return next((line for line in lines if event in line), "")
+
+        return wait_until(line, f"{event} is on the log host")
+
+
+@pytest.fixture
+def farm() -> Iterator[Farm]:
+    with private_directory() as folder:
+        yield Farm(folder)
+
+
+def test_a_tasks_lines_are_found_on_the_log_host_whole(farm: Farm) -> None:
+    """Also long ones, such as tracebacks and commands."""
+    with farm.log_host(), farm.node():
+        farm.until_heard()
+        farm.say("chunk encoded", 20_000)
+        line = farm.until_logged("chunk encoded")
+
+    assert '"task": 42,' in line
+    assert '"node": "one"' in line
+    assert "x" * 20_000 in line
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+ \S+ raven-worker\[\d+\] \{", line)
+    assert line.endswith("}")
+
+
+def test_what_is_said_while_the_log_host_is_away_comes_later(farm: Farm) -> None:
+    with farm.node():
+        with farm.log_host():
+            farm.until_heard()
+        farm.say("nobody there")
+        farm.say("nobody there either")
+        with farm.log_host():
+            farm.until_logged("nobody there either")
+
+
+def test_logs_are_rotated_packed_and_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / "raven"
+    folder.mkdir(mode=0o755)
+    text = (DEPLOY / "logrotate" / "raven").read_text("utf-8").replace("/var/log/raven", str(folder))
+    rules = tmp_path / "rules"
+    rules.write_text(text.replace("root adm", "").replace("/usr/lib/rsyslog/rsyslog-rotate", f"touch {tmp_path}/told"))
+    rules.chmod(0o644)
+    (folder / "raven.log").write_text("a line\n")
+
+    assert "rror" not in check("logrotate", "logrotate", "-d", rules)
+    check("logrotate", "logrotate", "-f", "-s", tmp_path / "state", rules)
+
+    assert (folder / "raven.log").read_text() == ""
+    assert [file.read_text() for file in folder.glob("raven.log-*")] == ["a line\n"]
+    assert (tmp_path / "told").exists(), "rsyslog is told"

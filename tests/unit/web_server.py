@@ -1,0 +1,76 @@
+"""A web server of files with the faults of the world, and the master's way to it."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from master.reach import Reach
+from raven.limits import Limits
+from raven.process import StopSignal
+from raven.sandbox import Box
+from tests.media import ffmpeg
+
+
+class Server:
+    """Files over HTTP, with the faults of the world."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.redirects: dict[str, str] = {}
+        self.breaks_after: int | None = None
+        self.faults = 0
+        self.asked: list[tuple[str, str | None]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing on the terminal."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path, span = request.path.partition("?")[0], request.headers.get("Range")
+        self.asked.append((path, span))
+        if self.faults:
+            self.faults -= 1
+            request.send_error(503)
+        elif path in self.redirects:
+            request.send_response(302)
+            request.send_header("Location", self.redirects[path])
+            request.end_headers()
+        elif path not in self.files:
+            request.send_error(404)
+        else:
+            self._send(request, self.files[path], int(span[6:-1]) if span else 0)
+
+    def _send(self, request: BaseHTTPRequestHandler, data: bytes, start: int) -> None:
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        request.send_header("Content-Length", str(len(data) - start))
+        request.send_header("ETag", '"one"')
+        request.end_headers()
+        request.wfile.write(data[start:][: self.breaks_after])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def reach(roots: str, folder: Path, limits: Limits | None = None) -> Reach:
+    """The master's way to sources under these roots."""
+    return Reach(roots, folder, limits or Limits(), StopSignal(), ffmpeg(), Box(), 60.0)
+
+
+def fetched(server: Server, folder: Path, name: str, limits: Limits | None = None) -> Path:
+    """The file that comes of a source in the server's folder /in."""
+    return Path(reach(f"{server.url}/in", folder, limits).path(server.url + name)[0])

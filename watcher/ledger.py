@@ -1,0 +1,101 @@
+"""A task's jobs as the plan sees them: its chunks in numbers, the few others one by one. Pure.
+
+A film of a day has thousands of chunks, and each report asks for a plan: its cost must not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from watcher.rows import HELD, OPEN, JobRow, JobState
+
+UNTAKEN_MS = 10_000
+"""A queued job of an ended task that no node has taken for so long is given up."""
+CONFORM = 1
+"""Position of the prepare job that decodes the source, in place of the one whose chunks cannot be used."""
+CHUNK, SECOND = "encode", "second"
+"""The work on a chunk, and a second run of a slow one, which nothing waits for."""
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """The encode jobs of a task in numbers."""
+
+    known: int = 0
+    """Jobs that exist."""
+    top: int = -1
+    """The highest position."""
+    ready: int = 0
+    """Done from the first one on without a hole."""
+    done: int = 0
+    frames: int = 0
+    """Frames so far of those that nodes have."""
+    failed: int = 0
+    """Failed, cancelled or unusable."""
+
+    def missing(self, wanted: int) -> range:
+        """Positions to add for `wanted` chunks; all where some are gone from the middle, as adding twice is once."""
+        return range(self.top + 1 if self.known == self.top + 1 else 0, wanted)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All jobs of a task."""
+
+    chunks: Chunks = Chunks()
+    rows: Mapping[tuple[str, int], JobRow] = field(default_factory=dict)
+    """Those that are no chunks and no second runs, by kind and position; of `announce` the newest."""
+    held: int = 0
+    """Jobs but purges that a node has or may take."""
+    idle: int = 0
+    """Jobs but purges that nobody has: waiting, or queued and untaken for long."""
+    fault: JobRow | None = None
+    """A job that the task cannot go on with; if there is one, of an unusable chunk."""
+
+    @property
+    def work(self) -> bool:
+        """Whether there is a job that is no purge."""
+        return self.chunks.known > 0 or any(row.kind != "purge" for row in self.rows.values())
+
+    @property
+    def prepare(self) -> JobRow | None:
+        """The job that the task's chunks are from."""
+        return self.get("prepare", CONFORM) or self.get("prepare")
+
+    def get(self, kind: str, position: int = 0) -> JobRow | None:
+        return self.rows.get((kind, position))
+
+    def of(self, kind: str) -> list[JobRow]:
+        return [row for row in self.rows.values() if row.kind == kind]
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[JobRow], now: int) -> Ledger:
+        """From all rows; the store counts with SQL instead."""
+        every = list(rows)
+        chunks = {row.position: row for row in every if row.kind == CHUNK}
+        done = [position for position, row in chunks.items() if row.state == JobState.DONE]
+        work = [row for row in every if row.kind != "purge"]
+        opened = [row for row in work if row.state in OPEN]
+        idle = [row for row in opened if is_idle(row, now)]
+        counted = Chunks(
+            known=len(chunks),
+            top=max(chunks, default=-1),
+            ready=next(n for n in range(len(chunks) + 1) if n not in done),
+            done=len(done),
+            frames=sum(row.done for row in chunks.values() if row.state in HELD),
+            failed=sum(row.state in ENDED_BADLY for row in chunks.values()),
+        )
+        others = {(row.kind, row.position): row for row in every if row.kind not in (CHUNK, SECOND)}
+        faults = [row for row in work if row.kind != SECOND and row.state in ENDED_BADLY]
+        fault = min(faults, key=lambda row: row.state != JobState.UNUSABLE, default=None)
+        return cls(counted, others, len(opened) - len(idle), len(idle), fault)
+
+
+ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.UNUSABLE})
+
+
+def is_idle(row: JobRow, now: int) -> bool:
+    """Whether nobody works on an open job, nor will."""
+    untaken = row.state == JobState.QUEUED and now - row.changed_at > UNTAKEN_MS
+    return row.state == JobState.WAITING or untaken

@@ -1,0 +1,140 @@
+"""All SQL about tasks, the rows that clients write, which MariaDB and SQLite both understand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import fields
+
+from raven.ports import Database
+from watcher.notices import Notices
+from watcher.rows import ENDED, HELD, TaskRow, TaskState, states
+
+_COLUMNS = ", ".join(f.name for f in fields(TaskRow))
+SLICE = 5_000
+"""Tasks that are looked at in one go for rows that a client has deleted."""
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Tasks:
+    """The watcher's view of the tasks; `clock` gives milliseconds since 1970."""
+
+    def __init__(self, database: Database, clock: Callable[[], int] = _now) -> None:
+        self._database, self._notices, self._clock = database, Notices(database), clock
+
+    def task(self, task: int) -> TaskRow | None:
+        rows = self._database.query(f"SELECT {_COLUMNS} FROM tasks WHERE id = ?", (task,))
+        return TaskRow(**{**rows[0], "progress": float(rows[0]["progress"])}) if rows else None
+
+    def new_tasks(self, limit: int = 200) -> list[int]:
+        """The oldest tasks that nothing was done for yet."""
+        return self._ids(f"SELECT id FROM tasks WHERE status = 'new' ORDER BY id LIMIT {int(limit)}", ())
+
+    def live_tasks(self, after: int, limit: int) -> list[int]:
+        """The next tasks after `after` that are not at an end; a status that no client may write counts as none."""
+        return self._ids(
+            f"SELECT id FROM tasks WHERE id > ? AND status NOT IN ({states(ENDED)}) ORDER BY id LIMIT {int(limit)}",
+            (after,),
+        )
+
+    def abandoned(self) -> list[int]:
+        """Tasks that are gone or at an end although nodes have, or may take, jobs of theirs."""
+        return self._ids(
+            "SELECT DISTINCT jobs.task_id AS id FROM jobs LEFT JOIN tasks ON tasks.id = jobs.task_id"
+            f" WHERE jobs.state IN ({states(HELD)}) AND jobs.kind <> 'purge'"
+            f" AND (tasks.id IS NULL OR tasks.status IN ({states(ENDED)}))",
+            (),
+        )
+
+    def unpruned(self) -> list[int]:
+        """Tasks at an end that have been cleaned up but for their job rows: a watcher may die between the two.
+
+        Few have a prepare job: waiting tasks have none yet, old ones none any more.
+        """
+        return self._ids(
+            "SELECT DISTINCT work.task_id AS id FROM jobs AS work"
+            " JOIN jobs AS purges ON purges.task_id = work.task_id AND purges.kind = 'purge' AND purges.state = 'done'"
+            " JOIN tasks ON tasks.id = work.task_id"
+            f" WHERE work.kind = 'prepare' AND tasks.status IN ({states(ENDED)})",
+            (),
+        )
+
+    def deleted(self, after: int, limit: int = SLICE) -> tuple[list[int], int]:
+        """Of the next tasks after `after` that have jobs, those whose row is gone; and where to go on, 0 at the end.
+
+        Every task that has jobs has one of two kinds of which there are few: chunks are not looked at.
+        """
+        some = " UNION ".join(
+            f"SELECT task_id FROM (SELECT task_id FROM jobs WHERE kind = '{kind}' AND task_id > ? ORDER BY task_id"
+            f" LIMIT {int(limit)}) AS {kind}s"
+            for kind in ("prepare", "purge")
+        )
+        rows = self._database.query(
+            f"SELECT some.task_id AS id, tasks.id AS found FROM ({some} ORDER BY task_id LIMIT {int(limit)}) AS some"
+            " LEFT JOIN tasks ON tasks.id = some.task_id ORDER BY some.task_id",
+            (after, after),
+        )
+        gone = [int(row["id"]) for row in rows if row["found"] is None]
+        return gone, int(rows[-1]["id"]) if len(rows) == limit else 0
+
+    def known(self, task: int) -> bool:
+        """Whether a task, maybe gone by now, was worked on."""
+        return bool(self._database.query("SELECT 1 AS one FROM history WHERE task_id = ? LIMIT 1", (task,)))
+
+    def set_status(self, task: int, status: TaskState) -> bool:
+        return bool(
+            self._database.execute(
+                "UPDATE tasks SET status = ?, started_at = COALESCE(started_at, CURRENT_TIMESTAMP)"
+                f" WHERE id = ? AND status <> ? AND status NOT IN ({states(ENDED)})",
+                (status, task, status),
+            )
+        )
+
+    def set_facts(self, task: int, metadata: str) -> None:
+        self._database.execute(
+            "UPDATE tasks SET metadata = ? WHERE id = ? AND metadata IS NULL",
+            (metadata, task),
+        )
+
+    def set_url(self, task: int, url: str) -> None:
+        """Where a task can be played although it is not done."""
+        self._database.execute(
+            f"UPDATE tasks SET url = ? WHERE id = ? AND url IS NULL AND status NOT IN ({states(ENDED)})", (url, task)
+        )
+
+    def set_progress(self, task: int, progress: float) -> None:
+        """Never backwards."""
+        self._database.execute(
+            f"UPDATE tasks SET progress = ? WHERE id = ? AND progress < ? AND status NOT IN ({states(ENDED)})",
+            (progress, task, progress),
+        )
+
+    def finish(
+        self, task: int, url: str, duration: float, metadata: str, message: str | None, thumbnails: str | None = None
+    ) -> bool:
+        """Whether it had no end yet. With a notice, so in a transaction; `thumbnails`: the URL of their track."""
+        ended = self._database.execute(
+            "UPDATE tasks SET status = 'done', progress = 1, url = ?, duration = ?, metadata = ?, message = ?,"
+            f" finished_at = CURRENT_TIMESTAMP WHERE id = ? AND status NOT IN ({states(ENDED)})",
+            (url, duration, metadata, message, task),
+        )
+        if ended:
+            self._notices.add(task, self._clock(), thumbnails)
+        return bool(ended)
+
+    def fail(self, task: int, message: str) -> bool:
+        """Whether it had no end yet. With a notice, so in a transaction."""
+        ended = self._database.execute(
+            "UPDATE tasks SET status = 'failed', message = ?, url = NULL, finished_at = CURRENT_TIMESTAMP"
+            f" WHERE id = ? AND status NOT IN ({states(ENDED)})",
+            (message[:4000], task),
+        )
+        if ended:
+            self._notices.add(task, self._clock())
+        return bool(ended)
+
+    def _ids(self, sql: str, parameters: tuple[object, ...]) -> list[int]:
+        return [int(row["id"]) for row in self._database.query(sql, parameters)]
