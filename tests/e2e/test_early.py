@@ -85,10 +85,11 @@ def slow(raven: Raven, tmp_path: Path) -> Iterator[SlowFarm]:
 
 def test_the_playlists_grow_from_the_beginning_and_end_as_those_of_the_whole_film(slow: SlowFarm) -> None:
     # When the first chunks are encoded, and the others not yet
-    wait_until(lambda: f"seg-{FIRST:06d}.m4s" in slow.playlist(), "the beginning is announced")
+    wait_until(slow.announced, "the beginning is announced")
 
     # Then picture and sound can be played so far, and the task says where
     growing = slow.playlist()
+    assert f"seg-{FIRST:06d}.m4s" in growing
     assert "#EXT-X-PLAYLIST-TYPE:EVENT\n" in growing
     assert "#EXT-X-ENDLIST" not in growing
     sound = slow.tree / names.audio_path("und-1") / names.PLAYLIST
@@ -124,7 +125,7 @@ def test_what_was_read_for_the_checker_while_the_film_grew_is_not_read_again(
         return get(storage, key, start, length)
 
     monkeypatch.setattr(DirectoryStorage, "get", noted)
-    wait_until(lambda: f"seg-{FIRST:06d}.m4s" in slow.playlist(), "the beginning is announced")
+    wait_until(slow.announced, "the beginning is announced")
     wait_until(slow.announced, "what it has is read")
     early = {f"seg-{number:06d}.m4s" for number in range(1, FIRST + 1)}
     trick = names.out_prefix(1) + names.IFRAMES
