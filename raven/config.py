@@ -37,12 +37,14 @@ class Settings(BaseModel):
     broker: str = Field(
         default="local:",
         repr=False,
-        description="amqp://user:password@host:5672/vhost (amqps: TLS), several hosts by commas.",
+        description="amqp://user:password@host:5672/vhost, by TLS amqps://user:password@host:5671/vhost?tls=/etc/raven/ca.pem;"
+        " several hosts by commas.",
     )
     storage: str | None = Field(
         default=None,
         repr=False,
-        description="s3://bucket/prefix?endpoint=https://host, or file:///folder on CephFS or NFS.",
+        description="s3://bucket/prefix?endpoint=https://host (an authority of your own: &tls=/etc/raven/ca.pem), or"
+        " file:///folder on CephFS or NFS.",
     )
     public_url: str | None = Field(
         default=None,

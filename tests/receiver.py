@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.authority import Authority
 from tests.servers.process import HOST
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -119,15 +119,8 @@ def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
 
 def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's side of TLS, with a certificate of its own making for `name`; and the file by which it is trusted."""
-    key, file = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        [  # noqa: S607 - of the PATH
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-subj", "/CN=receiver", "-addext", f"subjectAltName={name}", "-days", "1", "-keyout", key, "-out", file,
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    """A server's side of TLS, with a certificate for `name`; and the file by which it is trusted."""
+    made = Authority(folder).certify("receiver", name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key)
-    return context, file
+    context.load_cert_chain(made.file, made.key)
+    return context, made.trusted

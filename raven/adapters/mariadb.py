@@ -13,6 +13,7 @@ import pymysql
 from pymysql.constants import CLIENT, ER
 from pymysql.cursors import DictCursor
 
+from raven.adapters import tls
 from raven.adapters.statements import statements
 from raven.errors import ConfigError, NoSchema, RowLocked, Standby, Unavailable
 from raven.ports import DatabaseAbout, Row
@@ -36,8 +37,8 @@ class MariaDatabase:
         try:
             parts = urlsplit(url)
             name, port = parts.path.lstrip("/"), parts.port or 3306
-        except ValueError as error:
-            raise ConfigError(f"database: {error}; {FORM}") from error
+        except ValueError:  # whose words may hold a piece of the password
+            raise ConfigError(f"database: {FORM}; in a password, spell : / ? # [ ] @ by percent signs") from None
         if not parts.hostname or not name:
             raise ConfigError(f"database: {FORM}")
         self._where: dict[str, Any] = {
@@ -105,7 +106,7 @@ class MariaDatabase:
             if error.args and error.args[0] in LOCKED:
                 raise RowLocked(f"MariaDB: {error.args[-1]}") from error
             self._drop()
-            raise Unavailable(f"MariaDB: {error.args[-1] if error.args else error}") from error
+            raise Unavailable(f"MariaDB: {tls.told(error.args[-1] if error.args else error)}") from error
 
     def _connected(self) -> pymysql.Connection[DictCursor]:
         if self._connection is None:
@@ -162,10 +163,7 @@ def _tls(query: str) -> ssl.SSLContext | None:
         raise ConfigError(f"database: {FORM}")
     if trusted is None:
         return None
-    try:
-        return ssl.create_default_context(cafile=None if trusted == "system" else trusted)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"database: tls={trusted} is no file of certificates: {error.strerror or error}") from error
+    return tls.trusting("database", trusted)
 
 
 def _marked(sql: str) -> str:

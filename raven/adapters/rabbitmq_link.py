@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 import structlog
@@ -17,9 +17,11 @@ from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorPhaseErrorBase
 from pika.channel import Channel
 
+from raven.adapters import tls
 from raven.errors import ConfigError, Unavailable
 
-FORM = "write it as amqp://user:password@host:5672/ (or amqps://)"
+FORM = "write it as amqp://user:password@host:5672/, for TLS as amqps://user:password@host:5671/?tls=FILE"
+ESCAPE = "in a password, spell : / ? # [ ] @ by percent signs"
 HEARTBEAT = 15  # s; below 5 gives false alarms; a peer that was silent for 5 s longer is dead
 HANDSHAKE = 10  # s for the network, and for all of network and broker, until the next host is tried
 BLOCKED = 60  # s that a broker short of memory or disk may read nothing, until the connection is given up
@@ -34,22 +36,38 @@ log = structlog.get_logger()
 
 def parameters(url: str) -> list[pika.URLParameters]:
     """One set per listed host: amqp://user:password@host1:5672,host2:5672/vhost."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose words may hold a piece of the password, as below
+        raise ConfigError(f"broker: {FORM}; {ESCAPE}") from None
     login, _, hosts = parts.netloc.rpartition("@")
     if parts.scheme not in ("amqp", "amqps") or not hosts:
         raise ConfigError(f"broker: {FORM}")
+    query, options = _options(parts.scheme, parts.query)
     found = []
     for host in hosts.split(","):
         netloc = f"{login}@{host}" if login else host
         try:
-            parameters = pika.URLParameters(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")))
-        except ValueError as error:
-            raise ConfigError(f"broker: {host}: {error}; {FORM}") from error
+            parameters = pika.URLParameters(urlunsplit((parts.scheme, netloc, parts.path, query, "")))
+        except (ValueError, TypeError):
+            raise ConfigError(f"broker: {FORM}; {ESCAPE}") from None
+        parameters.ssl_options = options
         parameters.heartbeat = HEARTBEAT
         parameters.blocked_connection_timeout = BLOCKED
         parameters.socket_timeout = parameters.stack_timeout = HANDSHAKE
         found.append(parameters)
     return found
+
+
+def _options(scheme: str, query: str) -> tuple[str, pika.SSLOptions | None]:
+    """The query without `tls`, and what it says: whom to trust (by default whom this host does). Raises ConfigError."""
+    asked = dict(parse_qsl(query, keep_blank_values=True))
+    trusted = asked.pop("tls", None)
+    if trusted is not None and (scheme != "amqps" or not trusted):
+        raise ConfigError(f"broker: tls stands behind amqps://; {FORM}")
+    if scheme != "amqps":
+        return urlencode(asked), None
+    return urlencode(asked), pika.SSLOptions(tls.trusting("broker", trusted or tls.SYSTEM))
 
 
 def words(error: Any) -> str:
@@ -58,7 +76,7 @@ def words(error: Any) -> str:
         return words(error.exceptions[-1])
     if isinstance(error, AMQPConnectorPhaseErrorBase):
         return words(error.exception)
-    return str(error) or repr(error)
+    return tls.told(str(error) or repr(error))
 
 
 class Link:

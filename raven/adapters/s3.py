@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnection
 
 from raven import names
+from raven.adapters import tls
 from raven.errors import FULL, ConfigError, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
 from raven.ports import Entry
 
@@ -41,15 +42,25 @@ def _session() -> boto3.Session:
     return boto3.Session(botocore_session=session)
 
 
+def _trusted(endpoint: str | None, trusted: str | None) -> str | None:
+    """The file of authorities for botocore; None for its own, or those of AWS_CA_BUNDLE. Raises ConfigError."""
+    if trusted is None:
+        return None
+    if endpoint is not None and not endpoint.startswith("https:"):
+        raise ConfigError("storage: tls stands beside an endpoint that begins with https://")
+    tls.trusting("storage", trusted)  # here, as botocore would look at the file at the first request
+    return tls.system_file("storage") if trusted == tls.SYSTEM else trusted
+
+
 class S3Storage:
     """One bucket and prefix. Safe for several threads."""
 
     def __init__(self, url: str, public_url: str | None = None) -> None:
         parts = urlsplit(url)
-        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        unknown = set(query) - {"endpoint", "region"}
+        query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
+        unknown = set(query) - {"endpoint", "region", "tls"}
         if not parts.netloc or unknown:
-            raise ConfigError("storage: write it as s3://bucket/prefix?endpoint=https://host (and region=...)")
+            raise ConfigError("storage: write it as s3://bucket/prefix?endpoint=https://host (and &region=, &tls=FILE)")
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
         self._endpoint = query.get("endpoint")
@@ -59,6 +70,7 @@ class S3Storage:
                 "s3",
                 endpoint_url=self._endpoint,
                 region_name=query.get("region", "us-east-1"),
+                verify=_trusted(self._endpoint, query.get("tls")),
                 config=Config(
                     # with the defaults RGW 16 refuses every PUT over TLS (aws-chunked trailers)
                     request_checksum_calculation="when_required",
@@ -178,7 +190,7 @@ class S3Storage:
                 raise self._answered(error.__context__, key) from error
             raise Unavailable(f"storage: {error}") from error
         except _NETWORK as error:
-            raise StorageAway(f"storage: {error}") from error
+            raise StorageAway(f"storage: {tls.told(error)}") from error
         except OSError as error:
             if error.errno in FULL:  # of this host: a gateway says it in other words
                 raise NoRoom(f"no room for {key} in the temporary files: {error.strerror}") from error

@@ -179,7 +179,7 @@ _STORAGE = {
     "AccessDenied": "let the policy of this key allow it in this bucket, below the prefix",
     "RequestTimeTooSkewed": "set this host's clock: it is 15 minutes or more off the storage's",
     "locate credentials": "hand over the keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials",
-    "CERTIFICATE_VERIFY_FAILED": "the certificate is of an unknown authority: name its file in AWS_CA_BUNDLE",
+    "certificate": "do that in RAVEN_STORAGE; the server is not asked for anything before",
     "Permission denied": "give the account that runs Raven the right to write in this folder",
     "Read-only": "mount it for writing",
     "No space left": "make room, or enlarge it",
@@ -192,12 +192,14 @@ _DATABASE = {
     "raven migrate": "do so with this Raven's `raven migrate`, and the URL of the schema's owner",
     "update Raven": "do so: this host's Raven is older than the watcher's was",
     "Too many connections": "raise max_connections of the server",
+    "certificate": "do that in RAVEN_DATABASE; the server is not asked for anything before",
 }
 _BROKER = {
     "ACCESS_REFUSED - Login": "correct user and password in RAVEN_BROKER",
     "NOT_ALLOWED": "create the virtual host and give the account rights on it, or correct its name in RAVEN_BROKER",
     "ACCESS_REFUSED": "give the account what its role needs in its virtual host (--role says which one is meant)",
     "PRECONDITION_FAILED": "another Raven has declared it otherwise: delete this queue while it is empty",
+    "certificate": "do that in RAVEN_BROKER; the server is not asked for anything before",
 }
 
 

@@ -9,6 +9,7 @@ from urllib.request import ProxyHandler, build_opener
 import boto3
 from botocore.config import Config
 
+from tests.authority import Certificate
 from tests.servers.process import (
     HOST,
     ChildProcess,
@@ -95,7 +96,7 @@ osd heartbeat interval = 2
 [client]
 rgw data = {home}/rgw
 objecter tick interval = 0.2
-rgw frontends = beast endpoint={host}:{port} tcp_nodelay=1
+rgw frontends = beast endpoint={host}:{port} tcp_nodelay=1{tls}
 rgw thread pool size = 32
 rgw num rados handles = 1
 rgw dynamic resharding = false
@@ -113,8 +114,9 @@ rgw cache enabled = false
 class CephRgw:
     """A Ceph monitor, an OSD and an S3 gateway, on free ports of 127.0.0.1."""
 
-    def __init__(self, directory: Path, durable: bool) -> None:
-        self.port = free_port()
+    def __init__(self, directory: Path, durable: bool, tls: Certificate | None = None) -> None:
+        self.port, self.tls_port = free_port(), free_port()
+        self.tls = tls
         self.endpoint = f"http://{HOST}:{self.port}"
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
@@ -132,9 +134,12 @@ class CephRgw:
         return missing_program(_PROGRAMS)
 
     @classmethod
-    def start(cls, directory: Path, durable: bool = False) -> "CephRgw":
-        """Start a new cluster and its gateway with one S3 user; unless it is durable, its OSD cannot be killed."""
-        server = cls(directory, durable)
+    def start(cls, directory: Path, durable: bool = False, tls: Certificate | None = None) -> "CephRgw":
+        """Start a new cluster and its gateway with one S3 user; unless it is durable, its OSD cannot be killed.
+
+        `tls`: what it also listens with on `tls_port`.
+        """
+        server = cls(directory, durable, tls)
         try:
             server._configure()
             server._start_monitor()
@@ -151,6 +156,10 @@ class CephRgw:
         """Create a bucket and return its URL."""
         self.client().create_bucket(Bucket=name)
         return f"s3://{name}?endpoint={self.endpoint}"
+
+    def by_tls(self, url: str, trusted: Path | str) -> str:
+        """The URL of a bucket, by TLS."""
+        return url.replace(self.endpoint, f"https://{HOST}:{self.tls_port}") + f"&tls={trusted}"
 
     def delete_bucket(self, name: str) -> None:
         """Remove a bucket with its objects and unfinished uploads."""
@@ -241,12 +250,17 @@ class CephRgw:
         port_min = min(free_port(), 65000)  # Ceph itself looks for free ports from here on
         text = _CONFIGURATION.format(
             fsid=fsid, host=HOST, mon_port=mon_port, port_min=port_min, port_max=port_min + 500,
-            home=self._directory, port=self.port, store=self._store,
+            home=self._directory, port=self.port, store=self._store, tls=self._tls(),
         )  # fmt: skip
         self._configuration.write_text(text, encoding="utf-8")
         monitor = ["--addv", "a", f"[v2:{HOST}:{mon_port}]"]
         self._run("monmaptool", "--create", "--fsid", fsid, *monitor, str(self._directory / "monmap"))
         self._make_keys()
+
+    def _tls(self) -> str:
+        if self.tls is None:
+            return ""
+        return f" ssl_endpoint={HOST}:{self.tls_port} ssl_certificate={self.tls.both}"
 
     def _make_keys(self) -> None:
         """The monitor imports every key of this file, so no daemon has to be registered afterwards."""

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.authority import Authority, Certificate
 from tests.servers.ceph import CephRgw
 from tests.servers.mariadb import MariaDb
-from tests.servers.process import die_with_parent, private_directory
+from tests.servers.process import HOST, die_with_parent, private_directory
 from tests.servers.rabbitmq import RabbitMq
 
 SCHEMA = Path(__file__).parents[2] / "db.sql"
@@ -33,31 +34,38 @@ def server_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[MariaDb]:
+def tls() -> Iterator[Certificate]:
+    """What the servers of all tests listen with besides: for 127.0.0.1, by a private authority."""
+    with private_directory() as directory:
+        yield Authority(directory).certify("servers", f"IP:{HOST}")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tls: Certificate) -> Iterator[MariaDb]:
     """A MariaDB for all tests; it is not durable, so tests that kill one start their own."""
     need(MariaDb.missing())
     with private_directory() as directory:
-        server = MariaDb.start(directory)
+        server = MariaDb.start(directory, tls=tls)
         yield server
         server.close()
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_server() -> Iterator[RabbitMq]:
+def rabbitmq_server(tls: Certificate) -> Iterator[RabbitMq]:
     """A RabbitMQ broker for all tests."""
     need(RabbitMq.missing())
     with private_directory() as directory:
-        broker = RabbitMq.start(directory)
+        broker = RabbitMq.start(directory, tls=tls)
         yield broker
         broker.close()
 
 
 @pytest.fixture(scope="session")
-def ceph_server() -> Iterator[CephRgw]:
+def ceph_server(tls: Certificate) -> Iterator[CephRgw]:
     """A Ceph cluster with an S3 gateway for all tests."""
     need(CephRgw.missing())
     with private_directory() as directory:
-        server = CephRgw.start(directory)
+        server = CephRgw.start(directory, tls=tls)
         yield server
         server.stop()
 

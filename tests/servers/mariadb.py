@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.authority import Certificate
 from tests.servers.process import (
     HOST,
     ChildProcess,
@@ -55,9 +56,12 @@ class MariaDb:
         })  # fmt: skip
 
     @classmethod
-    def start(cls, directory: Path, durable: bool = False, options: Sequence[str] = ()) -> "MariaDb":
+    def start(
+        cls, directory: Path, durable: bool = False, options: Sequence[str] = (), tls: Certificate | None = None
+    ) -> "MariaDb":
         """Start a new server; unless it is durable, a kill loses committed rows. `options` are added to its command."""
-        server = cls(directory, durable, options)
+        by_tls = [f"--ssl-cert={tls.file}", f"--ssl-key={tls.key}"] if tls else []
+        server = cls(directory, durable, [*options, *by_tls])
         server._install()
         server.restart()
         return server

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tests.authority import Certificate
 from tests.servers.process import (
     HOST,
     ChildProcess,
@@ -83,8 +84,10 @@ class RabbitMq:
         consumer_timeout: int | None = None,
         name: str = "rabbit",
         membership: Membership | None = None,
+        tls: Certificate | None = None,
     ) -> None:
-        self.port, self.management_port, self._cluster_port = (free_port() for _ in range(3))
+        self.port, self.management_port, self._cluster_port, self.tls_port = (free_port() for _ in range(4))
+        self.tls = tls
         self.node = f"{name}@localhost"
         self._membership = membership
         self.password = membership.password if membership else secrets.token_hex(8)
@@ -101,12 +104,13 @@ class RabbitMq:
         return missing_program({"epmd": "erlang-base"})
 
     @classmethod
-    def start(cls, directory: Path, consumer_timeout: int | None = None) -> "RabbitMq":
+    def start(cls, directory: Path, consumer_timeout: int | None = None, tls: Certificate | None = None) -> "RabbitMq":
         """Start a new broker; this takes 6 seconds and more, so share it and use a vhost for each test.
 
         `consumer_timeout`: ms after which a delivery that is not acknowledged ends its channel, else half an hour.
+        `tls`: what it also listens with on `tls_port`.
         """
-        broker = cls(directory, consumer_timeout)
+        broker = cls(directory, consumer_timeout, tls=tls)
         broker.configure()
         try:
             broker.restart()
@@ -127,6 +131,10 @@ class RabbitMq:
         self._api("PUT", f"vhosts/{_quoted(name)}", {})
         self._allow(name, self.user, ".*", ".*", ".*")
         return self._url(name, self.user, self.password)
+
+    def by_tls(self, url: str, trusted: Path | str) -> str:
+        """The URL of an account, by TLS."""
+        return url.replace("amqp:", "amqps:").replace(f":{self.port}/", f":{self.tls_port}/") + f"?tls={trusted}"
 
     def delete_vhost(self, name: str) -> None:
         """Remove a vhost with its queues, closing the connections to it."""
@@ -215,6 +223,15 @@ class RabbitMq:
         )
         if self._consumer_timeout is not None:
             settings += f"consumer_timeout = {self._consumer_timeout}\n"
+        if self.tls is not None:
+            settings += (
+                f"listeners.ssl.default = {self.host}:{self.tls_port}\n"
+                "num_acceptors.ssl = 2\n"
+                f"ssl_options.certfile = {self.tls.file}\n"
+                f"ssl_options.keyfile = {self.tls.key}\n"
+                "ssl_options.versions.1 = tlsv1.3\n"
+                "ssl_options.versions.2 = tlsv1.2\n"
+            )
         if self._membership is not None:
             settings += "cluster_formation.peer_discovery_backend = classic_config\n"
             for number, peer in enumerate(self._membership.peers, 1):
