@@ -5,6 +5,7 @@ Light jobs have slots of their own, so that none of them waits behind heavy ones
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -28,6 +29,8 @@ from raven.process import StopSignal
 from raven.readiness import Readiness
 
 LOOK_SECONDS = 0.5
+FAREWELL_SECONDS = 5.0
+"""For the last sign of life, which a broker may not take."""
 
 log = structlog.get_logger()
 
@@ -102,6 +105,7 @@ class Agent:
         if any(thread.is_alive() for thread in self._slots):
             return False
         self._over.set()
+        self._helpers[0].join(FAREWELL_SECONDS)
         return True
 
     def _guarded(self, run: Callable[..., None], *arguments: str) -> None:
@@ -229,6 +233,9 @@ class Agent:
             except Unavailable as error:
                 log.debug("no sign of life given", fault=str(error))  # the lease bears missing beats
             self._wait_for_change(now + self._settings.heartbeat_seconds)
+        if self._readiness.changed.is_set():  # idle slots may end before anybody was told that they do
+            with contextlib.suppress(Unavailable):
+                self._publish_alive()
 
     def _wait_for_change(self, until: float) -> None:
         while time.monotonic() < until and not self._over.is_set():

@@ -14,6 +14,7 @@ PACKAGES=(
     curl python3-venv
     mediainfo libxml2-utils libfaketime
     systemd nginx haproxy rsyslog logrotate
+    iproute2 nftables
 )
 POLICY=/usr/sbin/policy-rc.d
 MARK="written by Raven's tests/install.sh"

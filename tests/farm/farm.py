@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,19 @@ def fresh_servers(mariadb: MariaDb, rabbitmq: RabbitMq, ceph: CephRgw) -> Iterat
 class Daemon(ChildProcess):
     """A daemon of the farm: it dies with the tests, and what it writes goes to a file."""
 
-    def __init__(self, role: str, node: str, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        role: str,
+        node: str,
+        folder: Path,
+        settings: Mapping[str, str],
+        command: Sequence[str] = (),
+        user: str | None = None,
+    ) -> None:
+        """`command`: another one than by this Python."""
         self.role, self.node, self.log = role, node, folder / f"{node}.log"
-        command = [sys.executable, "-m", role]
-        super().__init__(node, command, log=self.log, env=clean_environment(folder) | dict(settings))
+        environment = clean_environment(folder) | dict(settings)
+        super().__init__(node, command or [sys.executable, "-m", role], log=self.log, env=environment, user=user)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the daemon alone, as a service manager does."""

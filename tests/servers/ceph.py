@@ -96,7 +96,7 @@ osd heartbeat interval = 2
 [client]
 rgw data = {home}/rgw
 objecter tick interval = 0.2
-rgw frontends = beast endpoint={host}:{port} tcp_nodelay=1{tls}
+rgw frontends = beast endpoint={address}:{port} tcp_nodelay=1{tls}
 rgw thread pool size = 32
 rgw num rados handles = 1
 rgw dynamic resharding = false
@@ -112,12 +112,12 @@ rgw cache enabled = false
 
 
 class CephRgw:
-    """A Ceph monitor, an OSD and an S3 gateway, on free ports of 127.0.0.1."""
+    """A Ceph monitor, an OSD and an S3 gateway, on free ports of 127.0.0.1; the gateway may have another address."""
 
-    def __init__(self, directory: Path, durable: bool, tls: Certificate | None = None) -> None:
+    def __init__(self, directory: Path, durable: bool, tls: Certificate | None = None, host: str = HOST) -> None:
         self.port, self.tls_port = free_port(), free_port()
-        self.tls = tls
-        self.endpoint = f"http://{HOST}:{self.port}"
+        self.tls, self._host = tls, host
+        self.endpoint = f"http://{host}:{self.port}"
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
         self._directory = directory.resolve()
@@ -134,12 +134,14 @@ class CephRgw:
         return missing_program(_PROGRAMS)
 
     @classmethod
-    def start(cls, directory: Path, durable: bool = False, tls: Certificate | None = None) -> "CephRgw":
+    def start(
+        cls, directory: Path, durable: bool = False, tls: Certificate | None = None, host: str = HOST
+    ) -> "CephRgw":
         """Start a new cluster and its gateway with one S3 user; unless it is durable, its OSD cannot be killed.
 
         `tls`: what it also listens with on `tls_port`.
         """
-        server = cls(directory, durable, tls)
+        server = cls(directory, durable, tls, host)
         try:
             server._configure()
             server._start_monitor()
@@ -250,7 +252,7 @@ class CephRgw:
         port_min = min(free_port(), 65000)  # Ceph itself looks for free ports from here on
         text = _CONFIGURATION.format(
             fsid=fsid, host=HOST, mon_port=mon_port, port_min=port_min, port_max=port_min + 500,
-            home=self._directory, port=self.port, store=self._store, tls=self._tls(),
+            home=self._directory, address=self._host, port=self.port, store=self._store, tls=self._tls(),
         )  # fmt: skip
         self._configuration.write_text(text, encoding="utf-8")
         monitor = ["--addv", "a", f"[v2:{HOST}:{mon_port}]"]

@@ -33,12 +33,12 @@ _FORGETFUL = [
 
 
 class MariaDb:
-    """A MariaDB server with its data in one directory, on a free port of 127.0.0.1."""
+    """A MariaDB server with its data in one directory, on a free port of 127.0.0.1, or of another address."""
 
-    host = HOST
     user = "bob"
 
-    def __init__(self, directory: Path, durable: bool, options: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, durable: bool, options: Sequence[str] = (), host: str = HOST) -> None:
+        self.host = host
         self.port = free_port()
         self.password = secrets.token_hex(8)
         self._directory = directory.resolve()
@@ -57,11 +57,16 @@ class MariaDb:
 
     @classmethod
     def start(
-        cls, directory: Path, durable: bool = False, options: Sequence[str] = (), tls: Certificate | None = None
+        cls,
+        directory: Path,
+        durable: bool = False,
+        options: Sequence[str] = (),
+        tls: Certificate | None = None,
+        host: str = HOST,
     ) -> "MariaDb":
         """Start a new server; unless it is durable, a kill loses committed rows. `options` are added to its command."""
         by_tls = [f"--ssl-cert={tls.file}", f"--ssl-key={tls.key}"] if tls else []
-        server = cls(directory, durable, [*options, *by_tls])
+        server = cls(directory, durable, [*options, *by_tls], host)
         server._install()
         server.restart()
         return server

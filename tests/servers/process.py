@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,12 @@ _LOCK_NAME = "raven-tests.lock"
 # To Linux the parent of a process is the thread that started it. This one lives as long as the tests do, so
 # that helper threads of tests may start servers too.
 _LAUNCHER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="server-launcher")
+_OWN = threading.local()
+
+
+def launch_here() -> None:
+    """Let the calling thread start programs itself: it has a network of its own, and lives as long as they do."""
+    _OWN.launches = True
 
 
 class ServerError(RuntimeError):
@@ -111,7 +118,11 @@ class ChildProcess:
         self.name = name
         self._log = log
         self._is_ended = False
-        self._popen = _LAUNCHER.submit(self._start, command, env, _Identity.of(user)).result()
+        run_as = _Identity.of(user)
+        if getattr(_OWN, "launches", False):
+            self._popen = self._start(command, env, run_as)
+        else:
+            self._popen = _LAUNCHER.submit(self._start, command, env, run_as).result()
 
     def _start(self, command: Sequence[str], env: Mapping[str, str], run_as: "_Identity") -> _Popen:
         with self._log.open("ab") as output:

@@ -73,9 +73,8 @@ class Membership:
 
 
 class RabbitMq:
-    """A RabbitMQ node with its data in one directory, on free ports of 127.0.0.1; with an epmd of its own, if alone."""
+    """A RabbitMQ node with its data in one directory, on free ports of one address; alone it has an epmd of its own."""
 
-    host = HOST
     user = "bob"
 
     def __init__(
@@ -85,7 +84,9 @@ class RabbitMq:
         name: str = "rabbit",
         membership: Membership | None = None,
         tls: Certificate | None = None,
+        host: str = HOST,
     ) -> None:
+        self.host = host
         self.port, self.management_port, self._cluster_port, self.tls_port = (free_port() for _ in range(4))
         self.tls = tls
         self.node = f"{name}@localhost"
@@ -104,13 +105,19 @@ class RabbitMq:
         return missing_program({"epmd": "erlang-base"})
 
     @classmethod
-    def start(cls, directory: Path, consumer_timeout: int | None = None, tls: Certificate | None = None) -> "RabbitMq":
+    def start(
+        cls,
+        directory: Path,
+        consumer_timeout: int | None = None,
+        tls: Certificate | None = None,
+        host: str = HOST,
+    ) -> "RabbitMq":
         """Start a new broker; this takes 6 seconds and more, so share it and use a vhost for each test.
 
         `consumer_timeout`: ms after which a delivery that is not acknowledged ends its channel, else half an hour.
         `tls`: what it also listens with on `tls_port`.
         """
-        broker = cls(directory, consumer_timeout, tls=tls)
+        broker = cls(directory, consumer_timeout, tls=tls, host=host)
         broker.configure()
         try:
             broker.restart()
@@ -246,7 +253,7 @@ class RabbitMq:
         home = self._directory
         return clean_environment(home) | {
             "ERL_EPMD_PORT": str(self._epmd.port),
-            "ERL_EPMD_ADDRESS": self.host,
+            "ERL_EPMD_ADDRESS": HOST,
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_PORT": str(self.port),

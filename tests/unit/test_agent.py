@@ -198,6 +198,20 @@ def breaks(*_: object) -> Any:
     raise RuntimeError("a mistake of ours")
 
 
+def test_the_last_that_is_heard_of_an_idle_node_is_that_it_goes() -> None:
+    """Its slots end at once, before the next sign of life is due; else it would count as there for half a minute."""
+    broker = LocalBroker()
+    agent = Agent(SETTINGS, "master", broker, {"purge": purged}, Readiness(joins=True))
+    agent.start()
+    heard = Heard(broker)
+    heard.until(Alive, state="joining")
+
+    agent.drain()
+    assert agent.join(10)
+
+    heard.until(Alive, state="stopping", slots=0, light=0)
+
+
 @pytest.mark.parametrize("thread", ["_next", "_publish_alive", "_heed"], ids=["slot", "beat", "control"])
 def test_a_daemon_of_which_a_thread_breaks_ends_for_its_supervisor(
     thread: str, monkeypatch: pytest.MonkeyPatch

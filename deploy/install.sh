@@ -1,0 +1,39 @@
+#!/bin/sh
+# Installs Raven on this host, or a newer one over it, as root in a copy of the repository:
+#
+#   deploy/install.sh [--no-packages] [FILE...]
+#
+# Python packages go to /opt/raven, the account `raven` is made, the units are put in place, and each FILE, such as
+# raven.env and raven-worker.env, goes to /etc/raven, for root's eyes only. Nothing is started. May be run any number of
+# times. --no-packages: /opt/raven is there already, copied or mounted from a host that has it.
+# Tried by tests/deploy/test_five_hosts.py.
+set -eu
+source=$(cd "$(dirname "$0")/.." && pwd)
+packages=yes
+[ "${1:-}" != --no-packages ] || { packages=no; shift; }
+for file; do
+  case $file in
+    raven.env|raven-*.env|*/raven.env|*/raven-*.env) [ -r "$file" ] || { echo "$file cannot be read" >&2; exit 2; } ;;
+    *) echo "$file: settings are called raven.env, raven-watcher.env, raven-master.env or raven-worker.env" >&2; exit 2 ;;
+  esac
+done
+
+if [ $packages = yes ]; then
+  "$source/deploy/venv.sh" "${PYTHON:-python3}" /opt/raven
+  /opt/raven/bin/pip install --quiet --disable-pip-version-check --require-hashes -r "$source/requirements.lock"
+  /opt/raven/bin/pip install --quiet --disable-pip-version-check --no-deps "$source"
+fi
+
+install -D -m 644 "$source/deploy/systemd/raven.sysusers" /etc/sysusers.d/raven.conf
+systemd-sysusers
+# as the account: a Python in a folder of root's would serve root alone
+setpriv --reuid=raven --regid=raven --clear-groups /opt/raven/bin/raven --version ||
+  { echo "the account raven cannot run /opt/raven/bin/raven: see where its Python lies, or name one: PYTHON=/usr/bin/python3" >&2; exit 1; }
+mkdir -p /etc/systemd/system
+cp -r "$source"/deploy/systemd/raven-* /etc/systemd/system/
+install -d -m 755 /etc/raven
+for file; do
+  install -m 600 "$file" /etc/raven/
+done
+# not where systemd does not run, as in an image that is being made
+[ ! -d /run/systemd/system ] || systemctl daemon-reload
