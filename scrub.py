@@ -27,6 +27,7 @@ import structlog
 from raven.config import Settings, load_settings
 from raven.errors import RavenError, UsageError
 from raven.log import configure
+from raven.metrics.scrub import told
 from raven.ports import Database, Row, Storage
 from raven.schema import check
 from raven.scratch import PATTERN, in_use
@@ -201,7 +202,9 @@ def main(dry_run: bool, most: int, config: Path | None) -> None:
     try:
         settings = load_settings(os.environ, config)
         configure(settings, "scrub")
-        objects, size = scrub(settings, dry_run=dry_run, most=most / 100)
+        with told(None if dry_run else settings.metrics_folder) as outcome:
+            objects, size = scrub(settings, dry_run=dry_run, most=most / 100)
+            outcome.objects, outcome.bytes = objects, size
         click.echo(f"{objects} objects, {size / 1e6:.1f} MB {'would go' if dry_run else 'removed'}")
     except RavenError as error:
         click.echo(f"scrub.py: {error}", err=True)

@@ -164,6 +164,7 @@ class Agent:
                 context.stop.set()
         chunk = {"chunk": job.index} if hasattr(job, "index") else {}
         with structlog.contextvars.bound_contextvars(task=job.task, job=job.job, attempt=job.attempt, **chunk):
+            log.debug("job begun", kind=job.kind)
             begun = time.monotonic()
             report = self._outcome(job, handler, context, begun)
             self._log(job, report, context, time.monotonic() - begun)

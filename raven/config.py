@@ -194,6 +194,17 @@ class Settings(BaseModel):
     syslog: str | None = Field(
         default=None, description="Log to syslog too, facility local7: /dev/log, or host:port for UDP."
     )
+    metrics: str | None = Field(
+        default=None,
+        description="Address at which the daemons show their Prometheus metrics: 127.0.0.1, or the one that Prometheus"
+        " reaches, as whoever reaches it can read them. Watchers take port 9741, masters 9742, workers 9743, or the one"
+        " behind a colon. The default is none.",
+    )
+    metrics_folder: Path | None = Field(
+        default=None,
+        description="Folder of node_exporter's textfile collector, such as /var/lib/prometheus/node-exporter, where"
+        " what came of a run is left for Prometheus as raven_scrub.prom. scrub.py only.",
+    )
 
     @field_validator("owner_weights", mode="before")
     @classmethod

@@ -76,6 +76,18 @@ def _stop(agent: Agent) -> None:
         os._exit(1 if agent.fault else 0)  # the interpreter would wait for their threads
 
 
+def _configure(settings: Settings, role: str) -> None:
+    """Logs, and metrics where a place for them is set. Raises ConfigError."""
+    if settings.metrics is None:
+        configure(settings, role)
+        return
+    from raven.metrics import events, server  # noqa: PLC0415 - loaded where they are asked for
+
+    configure(settings, role, listener=events.count)
+    port = server.serve(settings.metrics, role)
+    log.info("metrics are shown", place=settings.metrics, port=port)
+
+
 def daemon_command(role: str, what: str, run: Callable[[Settings, Signals, Notifier], None]) -> click.Command:
     """The command line of a daemon. Exit codes: 0 stopped as told, 1 broken, 2 wrong settings."""
 
@@ -93,7 +105,7 @@ def daemon_command(role: str, what: str, run: Callable[[Settings, Signals, Notif
                 raise ConfigError(
                     "broker: set RAVEN_BROKER to amqp://user:password@host:5672/; `local:` is one process"
                 )
-            configure(settings, role)
+            _configure(settings, role)
             signals = Signals()
             log.info("started", version=__version__)
             run(settings, signals, Notifier(os.environ))

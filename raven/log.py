@@ -14,8 +14,14 @@ from raven.config import Settings
 from raven.errors import ConfigError
 
 
-def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
-    """Sets up logging for this process. `quiet`: only errors on stderr, for the progress display."""
+def configure(
+    settings: Settings, role: str, *, quiet: bool = False, listener: structlog.typing.Processor | None = None
+) -> None:
+    """Sets up logging for this process. `quiet`: only errors on stderr, for the progress display.
+
+    `listener`: hears every event, also those below the level.
+    """
+    level = logging.getLevelName(settings.log_level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _who(role, settings.node),
@@ -24,12 +30,13 @@ def configure(settings: Settings, role: str, *, quiet: bool = False) -> None:
     ]
     structlog.configure(
         processors=[
+            *([listener, _at_least(level)] if listener else []),
             *shared,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if listener else level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -45,6 +52,17 @@ def hush() -> None:
     """Drivers say nothing by themselves: their faults are raised to us and told once."""
     for chatty in ("pika", "botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
+
+
+def _at_least(level: int) -> structlog.typing.Processor:
+    """Events below the level end here."""
+
+    def drop(_: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if logging.getLevelName(name.upper()) < level:
+            raise structlog.DropEvent
+        return event
+
+    return drop
 
 
 def _who(role: str, node: str) -> structlog.typing.Processor:

@@ -32,6 +32,15 @@ def open_database(settings: Settings, alone: str | None = None, answer_seconds: 
 
     `answer_seconds`: how long a server may take for one statement.
     """
+    database = _open_database(settings, alone, answer_seconds)
+    if settings.metrics is None:
+        return database
+    from raven.metrics.ports import MeteredDatabase  # noqa: PLC0415
+
+    return MeteredDatabase(database)
+
+
+def _open_database(settings: Settings, alone: str | None, answer_seconds: int) -> Database:
     url = settings.database or ""
     match _scheme(url):
         case "mysql":
@@ -47,6 +56,15 @@ def open_database(settings: Settings, alone: str | None = None, answer_seconds: 
 
 def open_broker(settings: Settings) -> Broker:
     """By `settings.broker`. Raises ConfigError."""
+    broker = _open_broker(settings)
+    if settings.metrics is not None:
+        from raven.metrics.ports import watch_broker  # noqa: PLC0415
+
+        watch_broker(broker)
+    return broker
+
+
+def _open_broker(settings: Settings) -> Broker:
     match _scheme(settings.broker):
         case "amqp" | "amqps":
             from raven.adapters.rabbitmq import RabbitBroker  # noqa: PLC0415
@@ -81,6 +99,15 @@ def open_bucket(url: str) -> tuple[Storage, str]:
 
 def open_storage(settings: Settings) -> Storage:
     """By `settings.storage`. Raises ConfigError."""
+    storage = _open_storage(settings)
+    if settings.metrics is None:
+        return storage
+    from raven.metrics.ports import MeteredStorage  # noqa: PLC0415
+
+    return MeteredStorage(storage)
+
+
+def _open_storage(settings: Settings) -> Storage:
     url = settings.storage or ""
     match _scheme(url):
         case "s3":

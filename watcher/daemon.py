@@ -33,8 +33,9 @@ def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:
     courier = Courier(settings, open_database(settings, COURIER_LOCK), steady_clock())
     notifier.ready()  # all that may be wrong here is right; servers may be away for hours
     _await_schema(settings, signals, notifier)
-    with at_work(courier):
-        _turn(Watcher(settings, database, broker, profiles), signals, notifier)
+    leads = threading.Event()
+    with at_work(courier), counting(settings, leads):
+        _turn(Watcher(settings, database, broker, profiles), signals, notifier, leads)
         notifier.stopping()
     broker.close()
     database.close()
@@ -53,21 +54,43 @@ def at_work(courier: Courier) -> Iterator[None]:
         thread.join()
 
 
-def _turn(watcher: Watcher, signals: Signals, notifier: Notifier) -> None:
-    """Until a signal. Raises SchemaDiffers."""
-    leads: bool | None = None
+@contextmanager
+def counting(settings: Settings, leads: threading.Event) -> Iterator[None]:
+    """Counts the farm for its metrics meanwhile, in a thread and with a connection of its own."""
+    if settings.metrics is None:
+        yield
+        return
+    from raven.metrics.farm import FARM  # noqa: PLC0415 - loaded where metrics are asked for
+    from watcher.numbers import keep_noting  # noqa: PLC0415
+
+    stop, database = threading.Event(), open_database(settings)
+    thread = threading.Thread(
+        target=keep_noting, args=(FARM, database, leads, stop, steady_clock()), name="numbers", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def _turn(watcher: Watcher, signals: Signals, notifier: Notifier, leads: threading.Event) -> None:
+    """Until a signal; meanwhile `leads` tells whether this watcher is the one at work. Raises SchemaDiffers."""
+    known = False
     while not signals.draining.is_set():
         notifier.beat()
         try:
             watcher.turn()
-            if leads is not True:
+            if not (known and leads.is_set()):
                 log.info("this watcher is at work")
-            leads = True
+            leads.set()
+            known = True
         except Standby as error:
-            if leads is not False:
+            if not known or leads.is_set():
                 log.info("this watcher stands by", reason=str(error))
                 watcher.stand_by()
-            leads = False
+            leads.clear()
+            known = True
             signals.draining.wait(PAUSE)
         except Unavailable as error:
             log.warning("waiting for a server", fault=str(error))

@@ -124,7 +124,8 @@ class Dispatcher:
         log.error("rows cannot be read", task=task, fault=str(error))
         message = f"the rows of this task cannot be read, were they written by another version? {error}"
         with self._store.transaction():
-            self._tasks.fail(task, message)
+            if self._tasks.fail(task, message):
+                log.warning("task failed", task=task, fault=message)
 
     def _order(self, row: JobRow, films: dict[int, Film | None]) -> Value | None:
         if row.kind == "purge":

@@ -21,7 +21,7 @@ from watcher.nodes import Nodes
 from watcher.orders import early_chunks, settled_profile, task_profile
 from watcher.plan import Ending, NewJob, Plan, plan, plan_deleted, prepared
 from watcher.reports import Reports, Touched
-from watcher.rows import ENDED, JobState, TaskRow
+from watcher.rows import ENDED, JobState, TaskRow, TaskState
 from watcher.schedule import Run, stragglers
 from watcher.show import Shown, chunk_frames, place, shown
 from watcher.store import Store
@@ -198,7 +198,7 @@ class Watcher:
         try:
             profile = task_profile(row, self._profiles)
         except OptionInvalid as error:
-            return self._tasks.fail(row.id, str(error))
+            return self._end(row, Ending(TaskState.FAILED, str(error)), None)
         state = prepared(ledger.prepare)
         seen = shown(ledger, state, settled_profile(profile, state)) if state is not None else None
         self._show(row, seen)

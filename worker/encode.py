@@ -86,7 +86,8 @@ def _encode(job: EncodeJob, order: ChunkOrder, folder: Path, context: Context, t
         _box(job, order, tools),
         tools.stall_seconds,
     )
-    context.notes["speed"] = round(float(order.grid.time_of(job.span.frames)) / (time.monotonic() - begun), 2)
+    film_seconds = float(order.grid.time_of(job.span.frames))
+    context.notes.update(film_seconds=film_seconds, speed=round(film_seconds / (time.monotonic() - begun), 2))
     source.unlink()
     try:
         return _store(job, order, folder, context.stop, tools.storage)

@@ -1,0 +1,104 @@
+"""The port that Prometheus scrapes. Whoever hangs there, or comes in crowds, harms only the scrapes."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import sys
+import threading
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, MetricsHandler, PlatformCollector, ProcessCollector
+
+from raven import __version__
+from raven.errors import ConfigError
+from raven.metrics.definitions import BUILD, OF_ROLE
+
+PORTS = {"watcher": 9741, "master": 9742, "worker": 9743}
+"""Of each role one, so that one line of settings serves all daemons of a host."""
+SECONDS = 10.0
+"""A client that is slower is cut off."""
+AT_ONCE = 8
+"""Further connections are closed unheard, as each takes a thread."""
+FORM = "write address or address:port, such as 127.0.0.1 or [::1]:9743"
+
+log = structlog.get_logger()
+
+
+class _Handler(MetricsHandler):
+    timeout = SECONDS
+    server_version, sys_version = "raven", ""
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """Not HTTPServer, which asks the resolver for its own name and would wait for one that is away."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64  # so that those too many are closed at once and not left to try again
+
+    def __init__(self, family: socket.AddressFamily, place: Any, handler: type[MetricsHandler]) -> None:
+        self.address_family = family
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+        super().__init__(place, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, *_: Any) -> None:
+        fault = sys.exc_info()[1]
+        if not isinstance(fault, ConnectionError | TimeoutError):  # the client's own way to end it
+            log.warning("a scrape broke", fault=repr(fault))
+
+
+def registry_of(role: str) -> CollectorRegistry:
+    """The metrics of a role's daemon, and what the system tells of its process."""
+    registry = CollectorRegistry()
+    for metric in OF_ROLE[role]:
+        registry.register(metric)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    BUILD.info({"version": __version__, "role": role})
+    return registry
+
+
+def serve(where: str, role: str) -> int:
+    """Shows a daemon's metrics at `where`, in threads that end with the process; the port. Raises ConfigError."""
+    host, port = _place(where, role)
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        server = _Server(family, place, _Handler.factory(registry_of(role)))
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"metrics: {host} port {port} cannot be listened at: {getattr(error, 'strerror', None) or error}; {FORM},"
+            " an address of this host, and for a second daemon of this role another port"
+        ) from error
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return int(server.server_address[1])
+
+
+def _place(where: str, role: str) -> tuple[str, int]:
+    """Address and port. Raises ConfigError."""
+    if where.startswith("["):
+        host, bracket, rest = where[1:].partition("]")
+    else:
+        host, bracket, rest = where.partition(":")
+        rest = bracket + rest
+    port = rest[1:] if rest.startswith(":") else "" if rest else str(PORTS[role])
+    if not host or not (port.isascii() and port.isdigit() and int(port) <= 0xFFFF):
+        raise ConfigError(f"metrics: {where} is no place to listen at; {FORM}")
+    return host, int(port)

@@ -1,0 +1,33 @@
+"""Reading what a daemon shows to Prometheus, with the client library's own parser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+
+@dataclass(frozen=True)
+class Scraped:
+    """The series of one scrape."""
+
+    series: dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The sum of all series of this name that have these labels; 0 where there is none."""
+        return sum(value for (known, has), value in self.series.items() if known == name and labels.items() <= has)
+
+    @property
+    def names(self) -> set[str]:
+        return {name for name, _ in self.series}
+
+
+def read(text: str) -> Scraped:
+    families = text_string_to_metric_families(text)
+    return Scraped({(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples})
+
+
+def scrape(port: int, host: str = "127.0.0.1") -> Scraped:
+    with urlopen(f"http://{host}:{port}/metrics", timeout=30) as answer:
+        return read(answer.read().decode())
