@@ -264,5 +264,6 @@ def test_players_show_each_text_when_it_is_said(film: Film, player: Player, mani
     assert [(t.language, t.start, t.end) for t in seen] == [("en", *time) for time in times]
     for text in seen:
         assert text.first == pytest.approx(text.start, abs=0.2)
-        assert text.last == pytest.approx(text.end, abs=0.2)
+        slack = 0.5 if text.end == SECONDS else 0.2  # the last moment may be cut, see page/observer.js
+        assert text.last == pytest.approx(text.end, abs=slack)
     assert playback.max_buffered_ranges == 1

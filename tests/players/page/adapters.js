@@ -30,6 +30,7 @@ async function dash(video, url, observer, { from, text }) {
   player.on(dashjs.MediaPlayer.events.ERROR, ({ error }) => {
     observer.error(true, `code ${error?.code ?? "?"}`, String(error?.message ?? error));
   });
+  player.on(dashjs.MediaPlayer.events.PLAYBACK_ENDED, () => observer.end());
   player.initialize(video, url, false, from || NaN);
   // a switch to a track that is shown already can keep dash.js from ending the stream
   if (text) player.setInitialMediaSettingsFor("text", { lang: text });

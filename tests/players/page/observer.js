@@ -4,6 +4,9 @@ const ranges = (buffered) =>
   Array.from({ length: buffered.length }, (_, i) => [buffered.start(i), buffered.end(i)]);
 
 const PLAYING_SECONDS = 0.1; // this far behind a seek it plays there
+// On a machine too slow to play at speed, dash.js goes to the end by the wall clock, says that it has ended, and then
+// seeks back a little. So much before the end may be cut.
+const END_SECONDS = 0.5;
 
 export class Observer {
   constructor(video) {
@@ -15,11 +18,16 @@ export class Observer {
     this.started = false;
     this.sought = null; // where the viewer has gone, until it plays there
     this.position = 0; // last one seen, to tell where a jump began
+    this.endedAt = null; // where, the first time that the element or the player said so
     this.listen();
   }
 
   error(fatal, kind, detail) {
     this.errors.push({ fatal: Boolean(fatal), kind, detail, at: this.video.currentTime });
+  }
+
+  end() {
+    this.endedAt ??= this.video.currentTime;
   }
 
   /** A seek of the viewer's: no jump of the player's, and what it waits for then is no stall. */
@@ -33,6 +41,7 @@ export class Observer {
     on("playing", () => { this.started = true; });
     on("waiting", () => { if (this.started && this.sought === null) this.stalls.push(this.video.currentTime); });
     on("seeking", () => this.noteJump());
+    on("ended", () => this.end());
     on("timeupdate", () => this.noteProgress());
     for (const name of ["timeupdate", "progress", "ended"]) on(name, () => this.countRanges());
     on("error", () => {
@@ -50,7 +59,8 @@ export class Observer {
 
   noteJump() {
     const { currentTime } = this.video;
-    if (this.started && currentTime !== this.sought) this.jumps.push([this.position, currentTime]);
+    const atEnd = this.position > this.video.duration - END_SECONDS;
+    if (this.started && currentTime !== this.sought && !atEnd) this.jumps.push([this.position, currentTime]);
   }
 
   countRanges() {
@@ -61,9 +71,9 @@ export class Observer {
     const { video } = this;
     const quality = video.getVideoPlaybackQuality();
     return {
-      ended: video.ended,
+      ended: this.endedAt !== null,
       duration: Number.isFinite(video.duration) ? video.duration : null, // JSON has no Infinity
-      currentTime: video.currentTime,
+      currentTime: this.endedAt ?? video.currentTime,
       errors: this.errors,
       bufferedRanges: ranges(video.buffered),
       maxBufferedRanges: this.maxRanges,
