@@ -253,6 +253,16 @@ SECRETS = tuple(f"RAVEN_{name.upper()}" for name, field in Settings.model_fields
 """Variables of what may hold a password; with _FILE behind it each names a file."""
 
 
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a child that reads what others have made: no keys, no passwords, nor where they lie."""
+    hidden = {*SECRETS, *(f"{name}_FILE" for name in SECRETS), "CREDENTIALS_DIRECTORY", "RAVEN_CONFIG"}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in hidden and not name.startswith("AWS_") and not name.upper().endswith("_PROXY")
+    }
+
+
 def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings that may hold a password and whose variable with _FILE behind it names a file: its text.
 

@@ -79,7 +79,10 @@ def _who(role: str, node: str) -> structlog.typing.Processor:
 def _stderr(settings: Settings, shared: list[structlog.typing.Processor], *, quiet: bool) -> logging.Handler:
     pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=pretty and sys.stderr.isatty())
+        # rich tracebacks would show the values of variables, secrets among them
+        structlog.dev.ConsoleRenderer(
+            colors=pretty and sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if pretty
         else structlog.processors.JSONRenderer()
     )

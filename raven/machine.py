@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from raven.config import without_secrets
+
 CORES_A_SLOT = 2
 """An encode uses about two: its encoders have threads of their own, its decoder and its filters too."""
 MEMORY_A_SLOT = 3 << 29
@@ -110,7 +112,9 @@ def size(count: int) -> str:
 def ffmpeg_build(ffmpeg: str) -> str:
     """The line in which it states its version; what is wrong, where it does not."""
     try:
-        done = subprocess.run([ffmpeg, "-version"], capture_output=True, timeout=20, check=False)
+        done = subprocess.run(
+            [ffmpeg, "-version"], env=without_secrets(os.environ), capture_output=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"none: {error}"[:128]
     first = done.stdout.decode("utf-8", "replace").partition("\n")[0].partition(" Copyright")[0].strip()

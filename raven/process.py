@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from raven.config import without_secrets
 from raven.errors import FULL, Cancelled, LimitExceeded, NoRoom, ProcessFailed
 from raven.limits import START
 from raven.sandbox import Box, enter
@@ -85,6 +86,7 @@ class Child:
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=without_secrets(os.environ),
             start_new_session=True,
             preexec_fn=lambda: enter(box),  # noqa: PLW1509 - it calls preloaded C functions and nothing else
             close_fds=True,

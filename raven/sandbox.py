@@ -17,6 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from raven.config import without_secrets
 from raven.limits import Limits
 
 CPU_GRACE = 30
@@ -147,6 +148,7 @@ def network_is_cut() -> bool:
     tried = subprocess.run(
         [sys.executable, "-I", "-S", "-c", attempt],
         preexec_fn=lambda: enter(Box()),
+        env=without_secrets(os.environ),
         capture_output=True,
         check=False,
     )

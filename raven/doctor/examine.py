@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raven.config import Settings
+from raven.config import SECRETS, Settings
 from raven.doctor import configuration, farm, host, objects, servers
 from raven.doctor.configuration import NEEDS, ROLES, is_set
 from raven.doctor.findings import Area, Finding, Level, secrets_of, verdict, without_secrets
 
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+OTHERS = ("callback_secret",)
+"""Settings that are secret as a whole, not only the password within."""
 _UNSET = {
     "database": "a watcher needs it, a client of a farm too",
     "broker": "it is `local:`, so there is no farm: `raven encode` needs none",
@@ -25,7 +27,9 @@ def examine(environment: Mapping[str, str], file: Path | None, roles: Sequence[s
     urls = [value for name in ("DATABASE", "BROKER", "STORAGE") if (value := environment.get(f"RAVEN_{name}"))]
     if settings is not None:
         urls += [url for url in (settings.database, settings.broker, settings.storage, settings.sources) if url]
-    hidden = secrets_of(urls, (environment.get(name) for name in SECRET_VARIABLES))
+    words = [environment.get(name) for name in (*SECRET_VARIABLES, *SECRETS)]
+    words += [getattr(settings, name) for name in OTHERS] if settings is not None else []
+    hidden = secrets_of(urls, words)
     for finding in _round(settings, found, roles):
         yield without_secrets(finding, hidden)
 

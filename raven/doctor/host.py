@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raven import __version__
-from raven.config import Settings, ffmpeg_path
+from raven.config import Settings, ffmpeg_path, without_secrets
 from raven.doctor.findings import Area, Finding, judge_build, listed
 from raven.errors import ConfigError, RavenError
 from raven.machine import default_slots, ffmpeg_build, look, size
@@ -58,7 +59,8 @@ def ffmpeg(settings: Settings) -> Iterator[Finding]:
 
 
 def _listed(path: str, what: str) -> frozenset[str]:
-    done = subprocess.run([path, "-hide_banner", what], capture_output=True, timeout=LIST_SECONDS, check=True)
+    command, environment = [path, "-hide_banner", what], without_secrets(os.environ)
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=LIST_SECONDS, check=True)
     return listed(done.stdout.decode("utf-8", "replace"))
 
 

@@ -176,6 +176,25 @@ def test_libraries_that_log_credentials_are_silent_at_any_level(stderr: Stderr, 
     assert stderr.text == ""
 
 
+@pytest.mark.parametrize("log_format", ["pretty", "json"])
+def test_a_traceback_does_not_show_the_values_of_variables(terminal: Stderr, log_format: str) -> None:
+    """Of ours and of libraries: a URL with its password is one."""
+    terminal.configure(settings(log_format=log_format), "worker")
+
+    def breaks() -> None:
+        url = "-".join(["geheim"] * 2)  # not in the source as it is shown
+        raise ValueError(len(url))
+
+    for told in (structlog.get_logger().exception, logging.getLogger("some.package").exception):
+        try:
+            breaks()
+        except ValueError:
+            told("broke")
+
+    assert terminal.text.count("ValueError") >= 2
+    assert "geheim-geheim" not in terminal.text
+
+
 # syslog
 
 

@@ -27,6 +27,20 @@ def said(code: str, box: Box | None = None) -> str:
     return text.strip()
 
 
+# no secrets
+
+
+def test_a_child_is_given_neither_passwords_nor_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("RAVEN_BROKER", "RAVEN_STORAGE_FILE", "RAVEN_CONFIG", "AWS_SECRET_ACCESS_KEY", "https_proxy")
+    for name in (*secrets, "LANG"):
+        monkeypatch.setenv(name, "C.UTF-8")
+
+    told = said("import os; print(sorted(os.environ))")
+
+    assert "'LANG'" in told
+    assert not [name for name in secrets if name in told]
+
+
 # no network
 
 
