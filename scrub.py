@@ -24,7 +24,8 @@ from pathlib import Path
 import click
 import structlog
 
-from raven.config import Settings, load_settings
+from raven.config import Settings
+from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
 from raven.log import configure
 from raven.metrics.scrub import told

@@ -24,7 +24,8 @@ from rich.table import Table
 from benchmarks.measure import Measured, measure, media_bytes, raven_encode
 from master.prepare import probe
 from raven import names
-from raven.config import ffmpeg_path, load_settings
+from raven.config import ffmpeg_path
+from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
 from raven.local import known_profile
 from raven.media.encoders import encoder_arguments

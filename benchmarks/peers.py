@@ -46,7 +46,8 @@ from benchmarks.peer_runs import Comparison, Figures, count_frames, cut, run, ta
 from benchmarks.peer_table import WIDTH, lines, table
 from benchmarks.vmaf import MODEL
 from master.prepare import probe
-from raven.config import ffmpeg_path, load_settings
+from raven.config import ffmpeg_path
+from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
 from raven.local import default_workers
 from raven.process import StopSignal

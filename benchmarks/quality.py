@@ -33,7 +33,8 @@ from benchmarks.quality_table import describe, overall_table, seams_table
 from benchmarks.variants import WHOLE_SEGMENTS, chunk_segments, fitting_rungs, variant
 from benchmarks.vmaf import MODEL
 from master.prepare import probe
-from raven.config import ffmpeg_path, load_settings
+from raven.config import ffmpeg_path
+from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
 from raven.process import StopSignal
 from raven.profile import Profile, load_profiles

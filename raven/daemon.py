@@ -18,7 +18,8 @@ import structlog
 
 from raven import __version__
 from raven.agent import Agent
-from raven.config import Settings, load_settings
+from raven.config import Settings
+from raven.environment import load_settings
 from raven.errors import ConfigError, SchemaDiffers, UsageError
 from raven.log import configure
 from raven.notify import Notifier

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from raven.config import without_secrets
+from raven.environment import without_secrets
 
 CORES_A_SLOT = 2
 """An encode uses about two: its encoders have threads of their own, its decoder and its filters too."""

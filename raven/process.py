@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from raven.config import without_secrets
+from raven.environment import without_secrets
 from raven.errors import FULL, Cancelled, LimitExceeded, NoRoom, ProcessFailed
 from raven.limits import START
 from raven.sandbox import Box, enter

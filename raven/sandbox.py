@@ -17,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from raven.config import without_secrets
+from raven.environment import without_secrets
 from raven.limits import Limits
 
 CPU_GRACE = 30

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from raven.config import load_settings
+from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
 
 

@@ -8,8 +8,9 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raven.config import SECRETS, Settings, load_settings
+from raven.config import Settings
 from raven.doctor.findings import Area, Finding
+from raven.environment import SECRETS, load_settings
 from raven.errors import ConfigError
 from raven.profile import load_profiles
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raven.config import SECRETS, Settings
+from raven.config import Settings
 from raven.doctor import configuration, farm, host, objects, servers
 from raven.doctor.configuration import NEEDS, ROLES, is_set
 from raven.doctor.findings import Area, Finding, Level, secrets_of, verdict, without_secrets
+from raven.environment import SECRETS
 
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 OTHERS = ("callback_secret",)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raven import __version__
-from raven.config import Settings, ffmpeg_path, without_secrets
+from raven.config import Settings, ffmpeg_path
 from raven.doctor.findings import Area, Finding, judge_build, listed
+from raven.environment import without_secrets
 from raven.errors import ConfigError, RavenError
 from raven.machine import default_slots, ffmpeg_build, look, size
 from raven.readiness import Reserve, shortage

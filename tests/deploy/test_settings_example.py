@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from raven.config import Settings, load_settings
+from raven.config import Settings
+from raven.environment import load_settings
 from raven.settings_example import example
 from tests.deploy.tools import DEPLOY
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from raven.config import Settings, load_settings
+from raven.config import Settings
+from raven.environment import load_settings
 from raven.local import LocalFarm
 from raven.snapshot import Snapshot
 from tests.damage import damaged

@@ -14,7 +14,7 @@ import pytest
 import tests.players.player as players
 from raven import names
 from raven.adapters.directory import DirectoryStorage
-from raven.config import load_settings
+from raven.environment import load_settings
 from raven.film import STATE
 from raven.local import LocalFarm
 from tests.e2e.tools import Film, Raven, extinf

@@ -220,7 +220,7 @@ STOPPED_AT_THE_LAST_MOMENT = """
 import os, sys, time
 from pathlib import Path
 from raven import local
-from raven.config import load_settings
+from raven.environment import load_settings
 
 clip, output, parts = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 farm = local.LocalFarm(load_settings(os.environ), clip, output, "seconds", 2)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from raven.config import Settings, ffmpeg_path, load_settings
+from raven.config import Settings, ffmpeg_path
+from raven.environment import load_settings
 from raven.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raven.config import load_settings
+from raven.environment import load_settings
 from raven.errors import LimitExceeded
 from raven.limits import Limits
 
