@@ -44,11 +44,16 @@ def read_numbers(database: Database, now: int) -> FarmNumbers:
         waiting={lane: _count(database, "jobs WHERE lane = ? AND state = 'waiting'", lane) for lane in names.LANES},
         running={(row["kind"], row["node"] or ""): int(row["n"]) for row in running},
         speeds={row["node"] or "": float(row["speed"]) for row in running if row["kind"] == CHUNK},
-        nodes=Counter((node.name, node.role, node.state.partition(":")[0]) for node in nodes),
+        nodes=Counter((node.name, node.role, _word(node.state)) for node in nodes),
         tasks={
             status: _count(database, "tasks WHERE status = ?", status) for status in TaskState if status not in ENDED
         },
     )
+
+
+def _word(state: str) -> str:
+    """Of `disk: 5 MB free …` or `drained; quarantined: …` the first: figures would make a series each."""
+    return state.partition(":")[0].partition(";")[0]
 
 
 def _count(database: Database, some: str, value: str) -> int:

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
+from tests.deploy.test_prometheus import RULES, dashboard_expressions
 from tests.farm.farm import FRAMES, Farm, Servers
 from tests.scrape import Scraped, scrape
-from tests.servers.process import HOST, free_port
+from tests.servers.fixtures import need
+from tests.servers.process import HOST, ChildProcess, clean_environment, free_port, missing_program, program
+from tests.servers.process import wait_until as until_ready
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 SECONDS = FRAMES / 25
+
+
+class Prometheus:
+    """The server, and its answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        command = [
+            *(program("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"),
+            *(f"--web.listen-address={HOST}:{self._port}", "--log.level=warn"),
+        ]
+        self._process = ChildProcess(
+            "prometheus", command, log=folder / "prometheus.log", env=clean_environment(folder)
+        )
+        until_ready(lambda: bool(self.get("status/buildinfo")), 60, self._process)
+
+    def get(self, path: str, **query: str) -> Any:
+        with urlopen(f"http://{HOST}:{self._port}/api/v1/{path}?{urlencode(query)}", timeout=30) as answer:
+            return json.load(answer)["data"]
+
+    def ask(self, expression: str) -> list[str]:
+        """The values of all series now."""
+        return [series["value"][1] for series in self.get("query", query=expression)["result"]]
+
+    def rules(self) -> set[str]:
+        return {rule["health"] for group in self.get("rules")["groups"] for rule in group["rules"]}
+
+    def close(self) -> None:
+        self._process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +140,36 @@ def test_scrapers_that_hang_do_not_hold_up_an_encode(farm: Farm, ports: dict[str
             for _ in range(20):
                 stack.enter_context(socket.create_connection((HOST, port))).sendall(b"GET /metrics")
         farm.done(farm.submit(source, profile="tiny"))
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path, ports: dict[str, int]) -> Iterator[Prometheus]:
+    """A real one with the alerts of deploy/, which scrapes the farm each second."""
+    need(missing_program({"prometheus": "prometheus"}))
+    targets = "".join(
+        f"      - {{targets: ['{HOST}:{port}'], labels: {{role: {role}}}}}\n" for role, port in ports.items()
+    )
+    (tmp_path / "prometheus.yml").write_text(
+        f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{RULES}']\n"
+        f"scrape_configs:\n  - job_name: raven\n    static_configs:\n{targets}"
+    )
+    with closing(Prometheus(tmp_path)) as found:
+        yield found
+
+
+def test_a_real_prometheus_fills_the_dashboard_and_finds_the_farm_well(prometheus: Prometheus, task: int) -> None:
+    wait_until(lambda: prometheus.ask('count(up{job="raven"} == 1)') == ["3"], "all three are scraped")
+    wait_until(lambda: prometheus.rules() == {"ok"}, "each rule was evaluated, and none has a fault")
+
+    at_once = [expression for expression in dashboard_expressions() if not re.search("rate|increase|scrub", expression)]
+    assert len(at_once) > 10
+    for expression in dashboard_expressions():
+        prometheus.ask(expression)  # raises where it is no question
+    idle = ["raven_farm_jobs_running", "raven_farm_encode_speed"]
+    empty = [expression for expression in at_once if not prometheus.ask(expression)]
+    assert [expression for expression in empty if not any(name in expression for name in idle)] == []
+    alerts = prometheus.get("alerts")["alerts"]
+    assert [alert for alert in alerts if alert["state"] == "firing"] == []
 
 
 def test_a_failed_task_and_its_cause_are_counted(farm: Farm, ports: dict[str, int]) -> None:

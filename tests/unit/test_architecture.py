@@ -14,6 +14,8 @@ DAEMONS = frozenset({"watcher", "master", "worker", "tracker"})
 PACKAGES = ("raven", *sorted(DAEMONS))
 COMPOSERS = frozenset({"raven.local", "raven.cli"})
 """The two files that compose the whole farm in one process."""
+METERED = frozenset({"raven.wiring", "raven.daemon", "watcher.daemon", "watcher.numbers", "scrub"})
+"""Who sets metrics up, or looks at the farm for them."""
 FOREIGN = frozenset({"pika", "pymysql", "boto3", "botocore"})
 IMPURE = frozenset({"os", "time", "subprocess", "logging", "structlog", "socket", "threading", "random", "datetime"})
 PURE = (
@@ -139,6 +141,16 @@ def drivers_in_adapters(module: Module) -> Iterator[str]:
                 yield f"{module.name} imports {name}"
 
 
+def metrics_apart(module: Module) -> Iterator[str]:
+    """Nobody counts by the way: prometheus_client is known to raven.metrics alone, and that to those who set it up."""
+    if not _within(module.name, "raven.metrics"):
+        for name in sorted(imported(module)):
+            if _top(name) == "prometheus_client":
+                yield f"{module.name} imports {name}"
+            if _within(name, "raven.metrics") and module.name not in METERED:
+                yield f"{module.name} imports {name}"
+
+
 def pure_is_pure(module: Module) -> Iterator[str]:
     """Pure modules take values and return values; only the profiles' loader may read files."""
     floor = any(_within(module.name, package) for package in ("raven.media", "raven.check"))
@@ -190,6 +202,7 @@ CHECKS: tuple[Check, ...] = (
     raven_below,
     adapters_wired,
     drivers_in_adapters,
+    metrics_apart,
     pure_is_pure,
     no_mode_flag,
     short_enough,
@@ -243,6 +256,8 @@ FAULTY: tuple[tuple[Check, str, str], ...] = (
     (drivers_in_adapters, "watcher.store", "from pymysql.constants import CLIENT"),
     (drivers_in_adapters, "worker.output", "from botocore import exceptions"),
     (drivers_in_adapters, "raven.agent", "import pika.exceptions as wrong"),
+    (metrics_apart, "worker.encode", "from prometheus_client import Counter"),
+    (metrics_apart, "raven.agent", "from raven.metrics import definitions"),
     *((pure_is_pure, "watcher.plan", f"import {name}") for name in sorted(IMPURE)),
     (pure_is_pure, "raven.media.command", "from os import path"),
     (pure_is_pure, "raven.names", "from pathlib import Path"),
@@ -275,6 +290,7 @@ SOUND: tuple[tuple[Check, str, str], ...] = (
     (adapters_wired, "raven.wiring", "from raven.adapters.s3 import S3Storage"),
     (adapters_wired, "raven.adapters.s3", "from .directory import INCOMING"),
     (drivers_in_adapters, "raven.adapters.s3", "import boto3"),
+    (metrics_apart, "raven.wiring", "from raven.metrics.ports import MeteredStorage"),
     (pure_is_pure, "watcher.store", "import time"),
     (pure_is_pure, "raven.profile", "from pathlib import Path"),
     (no_mode_flag, "raven.agent", "whether = 'embedded'"),

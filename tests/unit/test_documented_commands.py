@@ -12,7 +12,7 @@ import pytest
 from raven.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/design.md")
+PAGES = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/runbook.md", "docs/design.md")
 PLACEHOLDERS = {"ID": "1", "TASK": "1", "DIR": "out", "N": "2"}
 
 
@@ -21,7 +21,7 @@ def commands() -> set[str]:
     found: set[str] = set()
     for page in PAGES:
         text = (ROOT / page).read_text("utf-8")
-        found |= set(re.findall(r"`raven ([a-z][^`]*)`", text))
+        found |= set(re.findall(r"(?<!`)`raven ([a-z][^`]*)`", text))
         found |= {
             line.partition("#")[0].strip() for line in re.findall(r"^ {4}(?:[\w./]*/)?raven ([a-z].*)$", text, re.M)
         }
