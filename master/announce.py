@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 from master.output_check import look_ahead
 from master.publish import describe, manifests
@@ -25,7 +26,7 @@ class _Growing(VideoTrack):
     cap: int
     """Bit/s that its encoder is held to, 0 for no cap."""
 
-    @property
+    @cached_property
     def peak_bandwidth(self) -> int:
         """What is to come may be denser than what is there, up to the cap."""
         return max(self.cap, super().peak_bandwidth)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -15,6 +14,7 @@ from raven.check.mpd import AdaptationSet, Mpd, Period, Representation
 from raven.check.paths import OutsideTree, Resource, resolve
 from raven.check.segments import Segment
 from raven.check.vtt import Vtt
+from raven.media.grid import in_ticks
 
 
 @dataclass(frozen=True)
@@ -291,9 +291,3 @@ def _init_resource(base: str, uri: str, span: str, origin: str | None) -> Resour
 
 fraction = lru_cache(maxsize=1 << 12)(Fraction)
 """For lengths, of which a film has thousands and few that differ: to make one takes a gcd."""
-
-
-def in_ticks(seconds: Sequence[Fraction]) -> tuple[int, list[int]]:
-    """Seconds as multiples of a tick that fits all, with the ticks in a second: whole numbers add up much faster."""
-    scale = math.lcm(*{s.denominator for s in seconds})
-    return scale, [s.numerator * (scale // s.denominator) for s in seconds]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -29,6 +29,12 @@ def round_nearest(x: Fraction) -> int:
     """The nearest integer, halves away from zero: what ffmpeg does when it rescales time stamps."""
     magnitude = (2 * abs(x.numerator) + x.denominator) // (2 * x.denominator)
     return magnitude if x >= 0 else -magnitude
+
+
+def in_ticks(seconds: Sequence[Fraction]) -> tuple[int, list[int]]:
+    """Seconds as multiples of a tick that fits all, with the ticks in a second: whole numbers add up much faster."""
+    scale = math.lcm(*{s.denominator for s in seconds})
+    return scale, [s.numerator * (scale // s.denominator) for s in seconds]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 from raven.errors import OutputWrong
 from raven.media.codecs import codec_string, colour
-from raven.media.grid import AudioGrid, Grid, round_nearest
+from raven.media.grid import AudioGrid, Grid, in_ticks, round_nearest
 from raven.media.sprites import Sheets
 from raven.model import Rendition, TrackSegments, VideoRange, video_range
 
@@ -41,18 +42,21 @@ class IFrame:
 
 def peak_rate(parts: Sequence[TimedSegment | IFrame]) -> int:
     """Bit/s of the densest run of 0.5 to 1.5 target durations, which are whole seconds (RFC 8216 4.3.4.2, 4.3.3.1)."""
-    target = max(1, round_nearest(max(s.duration for s in parts)))
-    peak = Fraction(0)
+    scale, lengths = in_ticks([s.duration for s in parts])
+    sizes = [s.bytes for s in parts]
+    target = scale * max(1, round_nearest(Fraction(max(lengths), scale)))
+    peak, over = 0, 1
     for first in range(len(parts)):
-        size, duration = 0, Fraction(0)
-        for s in parts[first:]:
-            size, duration = size + s.bytes, duration + s.duration
-            if 2 * duration > 3 * target:
+        size = length = 0
+        for place in range(first, len(parts)):
+            size, length = size + sizes[place], length + lengths[place]
+            if 2 * length > 3 * target:
                 break
-            if 2 * duration >= target:
-                peak = max(peak, 8 * size / duration)
-    whole = 8 * sum(s.bytes for s in parts) / sum((s.duration for s in parts), Fraction(0))
-    return math.ceil(peak or whole)  # a film of less than half a second has no such run
+            if 2 * length >= target and size * over > peak * length:
+                peak, over = size, length
+    if not peak:  # a film of less than half a second has no such run
+        peak, over = sum(sizes), sum(lengths)
+    return math.ceil(Fraction(8 * peak * scale, over))
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Track:
     timescale: int
     segments: tuple[TimedSegment, ...]
 
-    @property
+    @cached_property
     def peak_bandwidth(self) -> int:
         """Bit/s of the densest run of 0.5 to 1.5 target durations (RFC 8216 4.3.4.2; Apple 1.27, 9.13).
 
@@ -72,12 +76,13 @@ class Track:
         """
         return peak_rate(self.segments)
 
-    @property
+    @cached_property
     def average_bandwidth(self) -> int:
         """Bit/s over all segments (Apple 1.26, 9.14)."""
-        return math.ceil(8 * self.bytes / sum((s.duration for s in self.segments), Fraction(0)))
+        scale, lengths = in_ticks([s.duration for s in self.segments])
+        return math.ceil(Fraction(8 * self.bytes * scale, sum(lengths)))
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return sum(s.bytes for s in self.segments)
 
@@ -114,7 +119,7 @@ class IframeTrack(VideoTrack):
 
     frames: tuple[IFrame, ...]
 
-    @property
+    @cached_property
     def peak_bandwidth(self) -> int:
         """Bit/s: I-frames are the segments of an I-frame playlist; a DASH segment has a few bytes more than its own."""
         return max(peak_rate(self.frames), peak_rate(self.segments))
