@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from benchmarks.farm.control import Control, measure, servers
-from benchmarks.farm.speedup import real_servers, speed, waits
+from benchmarks.farm.speedup import Speed, real_servers, speeds, waits
 from benchmarks.farm.throttle import missing
 
 CHUNK_SECONDS = 60.0
@@ -61,13 +61,19 @@ def _saturation(rate: float, as_json: bool) -> None:
 @click.option("--lasts", default=60.0, show_default=True, help="Seconds of each run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def speedup_command(workers: str, share: float, lasts: float, as_json: bool) -> None:
-    """Throughput of n workers against n times that of one. Aim: an efficiency of 0.95 up to 8."""
+    """Throughput of n workers against n times one, and of n ffmpegs alone. Aim: an efficiency of 0.95 up to 8."""
     if (reason := missing()) is not None:
         raise click.UsageError(reason)
     with real_servers() as all_servers:
-        runs = [speed(all_servers, int(n), share, lasts) for n in workers.split(",")]
-    base = runs[0].rate / runs[0].workers
-    _tell([asdict(run) | {"efficiency": run.rate / run.workers / base} for run in runs], as_json)
+        runs = speeds(all_servers, [int(n) for n in workers.split(",")], share, lasts)
+    _tell([asdict(run) | _efficiency(run, runs[0]) for run in runs], as_json)
+
+
+def _efficiency(run: Speed, one: Speed) -> dict[str, object]:
+    """Of the farm, of ffmpegs alone, and the farm's against theirs."""
+    growth = run.workers / one.workers
+    farm, bare = run.rate / one.rate / growth, run.bare / one.bare / growth
+    return {"efficiency": farm, "of_bare": bare, "ratio": farm / bare}
 
 
 @main.command("waits")
