@@ -28,6 +28,12 @@ def read(text: str) -> Scraped:
     return Scraped({(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples})
 
 
-def scrape(port: int, host: str = "127.0.0.1") -> Scraped:
-    with urlopen(f"http://{host}:{port}/metrics", timeout=30) as answer:
-        return read(answer.read().decode())
+def shown(port: int) -> str:
+    """What a daemon shows, as it is."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def scrape(port: int) -> Scraped:
+    return read(shown(port))

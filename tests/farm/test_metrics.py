@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -180,3 +181,19 @@ def test_a_failed_task_and_its_cause_are_counted(farm: Farm, ports: dict[str, in
 
     assert watcher("raven_tasks_ended_total", status="failed") == 1
     assert master("raven_jobs_total", kind="prepare", outcome="failed") == 1
+
+
+def test_of_two_watchers_the_one_at_work_tells_of_the_farm(farm: Farm, ports: dict[str, int]) -> None:
+    """Else whatever is summed over all daemons would count twice."""
+    port = free_port()
+    second = farm.start("watcher", "second", RAVEN_METRICS=f"{HOST}:{port}", RAVEN_LOG_LEVEL="info")
+    farm.until(lambda: second.logged(event="this watcher stands by"), "it stands by")
+    assert "raven_farm_slots" not in told(port, "raven_watcher_at_work", 0).names
+    assert "raven_farm_slots" in scrape(ports["watcher"]).names
+
+    first = farm.daemons.pop("the-watcher")
+    first.signal(signal.SIGTERM)
+    assert first.exit_status() == 0
+
+    told(port, "raven_watcher_at_work", 1)
+    told(port, "raven_farm_slots", 1, lane="worker")

@@ -24,9 +24,10 @@ from tests.authority import Certificate
 from tests.farm.farm import ROOT, Daemon, Farm, Gate, Servers, Syslog, fresh_servers
 from tests.media import ffmpeg, generate_clip
 from tests.receiver import CLOSE, Receiver, receiver
+from tests.scrape import shown
 from tests.servers.ceph import CephRgw
 from tests.servers.mariadb import MariaDb
-from tests.servers.process import clean_environment
+from tests.servers.process import clean_environment, free_port
 from tests.servers.rabbitmq import RabbitMq
 
 pytestmark = pytest.mark.servers
@@ -236,11 +237,11 @@ def mistaken(farm: Farm, heard: Heard) -> None:
 def test_no_secret_stands_in_anything_that_is_written_said_or_shown(
     farm: Farm, tmp_path: Path, syslog: Syslog, client: Receiver, mariadb_server: MariaDb, rabbitmq_server: RabbitMq
 ) -> None:
-    heard, gate = Heard(), Gate(tmp_path, ffmpeg())
+    heard, gate, port = Heard(), Gate(tmp_path, ffmpeg()), free_port()
     files = by_files(farm, tmp_path / "secrets")
     client.answers = [CLOSE]
     with closing(Spy(farm)) as spy:
-        start(farm, "watcher", "watcher", files)
+        start(farm, "watcher", "watcher", files, RAVEN_METRICS=f"127.0.0.1:{port}")
         start(farm, "master", "master", files)
         farm.start("worker", "worker", RAVEN_FFMPEG=str(gate.program))
         farm.until_seen()
@@ -256,6 +257,7 @@ def test_no_secret_stands_in_anything_that_is_written_said_or_shown(
             failed = farm.submit(farm.sources / "nothing.ts")
             farm.ended(failed)
             farm.until(lambda: client.posts, "a notice is tried")
+            heard.hear("metrics", shown(port))
         commands(farm, files, heard, task)
     mistaken(farm, heard)
 
@@ -274,7 +276,8 @@ def test_no_secret_stands_in_anything_that_is_written_said_or_shown(
         heard.hear("a notice", repr(post))
 
     everything = b"".join(text for _, text in heard.texts)
-    for sign in (b'"kind":"encode"', b"master.m3u8", b"INSERT INTO `notices`", b"broker connected", b"does not exist"):
+    signs = (b'"kind":"encode"', b"master.m3u8", b"INSERT INTO `notices`", b"broker connected", b"does not exist")
+    for sign in (*signs, b"raven_watcher_at_work 1"):
         assert sign in everything, sign  # so all was really heard
     assert any(what.endswith("task.json") for what, _ in heard.texts)
     assert heard.told() == set()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from raven import names
 from raven.adapters.directory import DirectoryStorage
 from raven.adapters.sqlite import SqliteDatabase
 from raven.config import Settings
-from scrub import FOLDER_SECONDS, Scrubber, Survey, TooMuch, Waste, _remove, judge, old_folders, scrub, task_of
+from raven.metrics.scrub import FILE
+from scrub import FOLDER_SECONDS, Scrubber, Survey, TooMuch, Waste, _remove, judge, main, old_folders, scrub, task_of
+from tests.scrape import read
 from watcher.rows import JobState, TaskState
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -203,6 +206,32 @@ def test_nothing_goes_where_most_of_all_would(
     # and with the share that it names it goes
     assert scrub(place.settings, dry_run=False, most=0.67) == (8, 40)
     assert place.left() == {"tmp/3", "out/3"}
+
+
+def test_by_the_command_line_prometheus_hears_of_each_run_but_dry_ones(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scrub.FEW_OBJECTS", 3)
+    monkeypatch.setattr("scrub.configure", lambda *_: None)  # the log of the tests stays as it is
+    place.task(1, None)
+    folder = tmp_path / "textfiles"
+    folder.mkdir()
+    settings = {
+        "RAVEN_DATABASE": place.settings.database, "RAVEN_STORAGE": place.settings.storage,
+        "RAVEN_TEMPORARY": str(place.settings.temporary), "RAVEN_METRICS_FOLDER": str(folder),
+    }  # fmt: skip
+
+    dry = CliRunner().invoke(main, ["--dry-run"], env=settings)
+    assert (dry.exit_code, list(folder.iterdir())) == (0, [])
+
+    refused = CliRunner().invoke(main, ["--most", "50"], env=settings)
+    told = read((folder / FILE).read_text())
+    assert (refused.exit_code, told("raven_scrub_succeeded"), told("raven_scrub_removed_objects")) == (1, 0, 0)
+
+    done = CliRunner().invoke(main, ["--most", "100"], env=settings)
+    told = read((folder / FILE).read_text())
+    assert (done.exit_code, told("raven_scrub_succeeded")) == (0, 1), done.output
+    assert (told("raven_scrub_removed_objects"), told("raven_scrub_removed_bytes")) == (4, 20)
 
 
 def test_few_objects_may_go_although_they_are_all_that_there_is(place: Place) -> None:
