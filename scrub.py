@@ -3,8 +3,10 @@
 
 scrub.py --dry-run lists what it would remove; without it it removes. It needs RAVEN_DATABASE and RAVEN_STORAGE, as the
 watcher does. Removed: what is left of deleted and failed tasks, chunks of done ones, outputs that are older than
-keep_hours (the task's, or the setting). Never touched: other outputs of tasks that are done, anything of a task that is
-not at an end, anything young. It removes nothing at all when that would be more than --most of what is there.
+keep_hours (the task's, or the setting), outputs whose `reference` upstream no longer knows (where upstream_command or
+upstream_query is set), unfinished uploads and temporary folders that killed daemons have left. Never touched: other
+outputs of tasks that are done, anything of a task that is not at an end, anything young. It removes nothing at all when
+that would be more than --most of what is there, or when upstream does not answer.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Set
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -26,17 +30,20 @@ import structlog
 
 from raven.config import Settings
 from raven.environment import load_settings
-from raven.errors import RavenError, UsageError
+from raven.errors import RavenError, RowLocked, UsageError
 from raven.log import configure
 from raven.metrics.scrub import told
-from raven.ports import Database, Row, Storage
+from raven.ports import DELETE_BATCH, Database, Row, Storage
 from raven.schema import check
-from raven.scratch import PATTERN, in_use
+from raven.scratch import discard, old_folders
+from raven.upstream import known_ids
 from raven.wiring import open_database, open_storage
 
-ENDED = ("done", "failed")
+UNKNOWN = "unknown upstream"
 _KEY = re.compile(r"(tmp|out)/([1-9][0-9]{0,18})/")
-FOLDER_SECONDS = 24 * 3600  # a temporary folder or an unfinished object this old belongs to no running job
+_LOCKED = " /*M! LOCK IN SHARE MODE */"  # SQLite's transactions hold the whole file anyway
+YOUNG_SECONDS = 24 * 3600  # so long after its end a film need not be known upstream yet
+PART_SECONDS = 24 * 3600  # an unfinished object this old belongs to no running job
 FEW_OBJECTS = 1000  # so few may always go: on a small farm one failed task is most of what there is
 log = structlog.get_logger()
 
@@ -54,6 +61,12 @@ class Waste:
     objects: int
     bytes: int
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Tree and task."""
+        tree, task, _ = self.prefix.split("/")
+        return tree, int(task)
+
 
 @dataclass
 class Survey:
@@ -61,11 +74,23 @@ class Survey:
 
     waste: list[Waste] = field(default_factory=list)
     objects: int = 0
+    referring: int = 0
+    """Finished films that upstream should know."""
+
+    @property
+    def going(self) -> int:
+        """Objects that can go."""
+        return sum(waste.objects for waste in self.waste)
 
     @property
     def share(self) -> float:
         """Of the objects, that can go."""
-        return sum(waste.objects for waste in self.waste) / max(1, self.objects)
+        return self.going / max(1, self.objects)
+
+    @property
+    def unknown(self) -> int:
+        """Films that upstream does not know any more."""
+        return sum(waste.reason == UNKNOWN for waste in self.waste)
 
 
 def task_of(key: str) -> tuple[str, int] | None:
@@ -74,22 +99,30 @@ def task_of(key: str) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def judge(tree: str, status: str | None, *, expired: bool = False) -> str | None:
-    """Why the objects of a task can go, None when they stay. `status` None: the row is gone."""
+def judge(tree: str, status: str | None, *, expired: bool = False, unknown: bool = False) -> str | None:
+    """Why the objects of a task can go, None when they stay. `status` None: the row is gone. `unknown`: to upstream."""
     if status is None:
         return "task deleted"
     if status == "failed":
         return "task failed"
-    if status == "done" and tree == "tmp":
+    if status != "done":
+        return None
+    if tree == "tmp":
         return "task done"
-    return "kept long enough" if status == "done" and expired else None
+    return "kept long enough" if expired else UNKNOWN if unknown else None
 
 
 class Scrubber:
-    """Looks and judges. `keep_hours`: of outputs whose task does not say; None: for ever. `now`: Unix time, seconds."""
+    """Looks and judges. `keep_hours`: of outputs whose task does not say; None: for ever. `now`: Unix time, seconds.
 
-    def __init__(self, database: Database, storage: Storage, keep_hours: float | None, now: float) -> None:
+    `known`: the ids that upstream knows; None where there is no upstream.
+    """
+
+    def __init__(
+        self, database: Database, storage: Storage, keep_hours: float | None, now: float, known: Set[str] | None = None
+    ) -> None:
         self._database, self._storage, self._keep_hours, self._now = database, storage, keep_hours, now
+        self._known = known
 
     def survey(self) -> Survey:
         """Task by task; kept in memory are those that have waste.
@@ -112,81 +145,133 @@ class Scrubber:
         return found
 
     def _note(self, found: Survey, tree: str, task: int | None, objects: int, size: int) -> None:
+        if task is None:
+            return
+        row = self._row(task)
         found.objects += objects
-        reason = self.reason(tree, task) if task is not None else None
-        if reason is not None:
+        found.referring += tree == "out" and row is not None and self._refers(row)
+        if (reason := self._judge(tree, task, row)) is not None:
             found.waste.append(Waste(f"{tree}/{task}/", reason, objects, size))
 
     def reason(self, tree: str, task: int) -> str | None:
         """Why what is in this tree of a task can go now; None while it cannot."""
-        rows = self._database.query("SELECT status, finished_at, keep_hours FROM tasks WHERE id = ?", (task,))
-        reason = judge(tree, rows[0]["status"] if rows else None, expired=bool(rows) and self._expired(rows[0]))
+        return self._judge(tree, task, self._row(task))
+
+    def remove(self, waste: Waste) -> tuple[int, int]:
+        """Objects and bytes that have gone. It stops as soon as they may be of use again.
+
+        Each batch goes in a transaction that holds the row, so that nobody has a failed task tried again meanwhile; and
+        in a short one, as servers end those that sleep. Raises RowLocked where another program holds the row.
+        """
+        tree, task = waste.place
+        objects = size = 0
+        entries = self._storage.entries(waste.prefix)
+        while True:
+            batch = list(islice(entries, DELETE_BATCH // 2))
+            with self._database.transaction():
+                if self._judge(tree, task, self._row(task, _LOCKED)) is None:
+                    return objects, size
+                if not batch:
+                    self._storage.delete_prefix(waste.prefix)  # unfinished uploads, empty folders
+                    return objects, size
+                self._storage.delete([entry.key for entry in batch])
+            objects, size = objects + len(batch), size + sum(entry.bytes for entry in batch)
+
+    def _row(self, task: int, locked: str = "") -> Row | None:
+        sql = "SELECT status, finished_at, keep_hours, reference FROM tasks WHERE id = ?"
+        rows = self._database.query(sql + locked, (task,))
+        return rows[0] if rows else None
+
+    def _judge(self, tree: str, task: int, row: Row | None) -> str | None:
+        if row is None:
+            reason = judge(tree, None)
+        else:
+            unknown = self._known is not None and self._refers(row) and str(row["reference"]) not in self._known
+            reason = judge(tree, row["status"], expired=self._expired(row), unknown=unknown)
         working = self._database.query(
             "SELECT COUNT(*) AS n FROM jobs WHERE task_id = ? AND state IN ('waiting', 'queued', 'running')", (task,)
         )
         return None if working[0]["n"] else reason  # jobs still open: the watcher is cleaning up itself
 
+    def _refers(self, row: Row) -> bool:
+        """Whether upstream has had its time to know of this film."""
+        return row["status"] == "done" and bool(row["reference"]) and self._age(row) > YOUNG_SECONDS
+
     def _expired(self, row: Row) -> bool:
         keep = self._keep_hours if row["keep_hours"] is None else float(row["keep_hours"])
-        if keep is None or row["finished_at"] is None:
-            return False
-        finished = datetime.fromisoformat(str(row["finished_at"])).replace(tzinfo=UTC)
-        return self._now - finished.timestamp() > keep * 3600
+        return keep is not None and self._age(row) > keep * 3600
 
-
-def old_folders(root: Path, now: float) -> Iterator[Path]:
-    """Temporary folders of jobs that were killed."""
-    for folder in root.glob(PATTERN):
-        real = folder.is_dir() and not folder.is_symlink()
-        if real and now - folder.stat().st_mtime > FOLDER_SECONDS and not in_use(folder):
-            yield folder
+    def _age(self, row: Row) -> float:
+        """Seconds since its end; below zero for a task that has none."""
+        if row["finished_at"] is None:
+            return -1
+        return self._now - datetime.fromisoformat(str(row["finished_at"])).replace(tzinfo=UTC).timestamp()
 
 
 def scrub(settings: Settings, *, dry_run: bool, most: float = 1.0) -> tuple[int, int]:
-    """Removes, or only tells; the number of objects and bytes. Raises TooMuch for more of all than `most`."""
-    database, storage = open_database(settings), open_storage(settings)
-    check(database)
-    scrubber = Scrubber(database, storage, settings.keep_hours, time.time())
-    survey = scrubber.survey()
-    doubt = _doubt(survey, most)
-    if doubt and not dry_run:
-        raise TooMuch(doubt)
-    objects, size = _remove(survey, scrubber, storage, dry_run=dry_run)
-    if parts := storage.leftovers(FOLDER_SECONDS, remove=not dry_run):
-        click.echo(f"{'would remove' if dry_run else 'removed'} {parts} unfinished objects of killed writers")
-    for folder in old_folders(settings.temporary or Path(tempfile.gettempdir()), time.time()):
-        click.echo(f"{'would remove' if dry_run else 'removing'} {folder}: left by a killed job")
-        if not dry_run:
-            shutil.rmtree(folder)
+    """Removes, or only tells; the number of objects and bytes.
+
+    Raises TooMuch for more of all than `most`, NoAnswer where upstream has none.
+    """
+    with closing(open_database(settings)) as database:
+        storage = open_storage(settings)
+        check(database)
+        scrubber = Scrubber(database, storage, settings.keep_hours, time.time(), known_ids(settings))
+        survey = scrubber.survey()
+        doubt = _doubt(survey, most)
+        if doubt and not dry_run:
+            raise TooMuch(doubt)
+        objects, size = _remove(survey, scrubber, dry_run=dry_run)
+    _leftovers(settings, storage, dry_run=dry_run)
     if doubt:
         click.echo(doubt)
-    database.close()
-    log.info("scrubbed", objects=objects, bytes=size, dry_run=dry_run)
+    kept = survey.objects - objects
+    click.echo(f"{objects} objects, {size / 1e6:.1f} MB {'would go' if dry_run else 'removed'}; {kept} stay")
+    log.info("scrubbed", objects=objects, bytes=size, kept=kept, dry_run=dry_run)
     return objects, size
 
 
 def _doubt(survey: Survey, most: float) -> str:
     """Why nothing may be removed, as a sentence; empty where it may."""
-    count = sum(waste.objects for waste in survey.waste)
-    if count <= FEW_OBJECTS or survey.share <= most:
+    if survey.unknown > survey.referring * most:
+        share = survey.unknown / survey.referring
+        told = f"upstream does not know {survey.unknown} of {survey.referring} films, {share:.0%}"
+        asked = "is that all that it knows?"
+    elif survey.going > FEW_OBJECTS and survey.share > most:
+        share = survey.share
+        told, asked = f"{survey.going} of {survey.objects} objects can go, {share:.0%}", "is this the right database?"
+    else:
         return ""
-    told = f"{count} of {survey.objects} objects can go, {survey.share:.0%}, which is more than {most:.0%}"
-    return f"{told}: is this the right database? If so, run it once by hand with --most {math.ceil(100 * survey.share)}"
+    more = f"which is more than {most:.0%}: {asked} If so, run it once by hand with --most {math.ceil(100 * share)}"
+    return f"{told}, {more}"
 
 
-def _remove(survey: Survey, scrubber: Scrubber, storage: Storage, *, dry_run: bool) -> tuple[int, int]:
-    objects = size = 0
+def _remove(survey: Survey, scrubber: Scrubber, *, dry_run: bool) -> tuple[int, int]:
+    objects, size = Counter[str](), Counter[str]()
     for waste in survey.waste:
-        tree, task, _ = waste.prefix.split("/")
-        if scrubber.reason(tree, int(task)) is None:  # somebody tries it again meanwhile
+        if scrubber.reason(*waste.place) is None:  # somebody tries it again meanwhile
             continue
-        click.echo(
-            f"{'would remove' if dry_run else 'removing'} {waste.prefix}: {waste.reason}, {waste.objects} objects"
-        )
+        verb = "would remove" if dry_run else "removing"
+        click.echo(f"{verb} {waste.prefix}: {waste.reason}, {waste.objects} objects")
+        try:
+            gone = (waste.objects, waste.bytes) if dry_run else scrubber.remove(waste)
+        except RowLocked as error:
+            log.warning("a task's row is locked by another program: its rest goes tomorrow", fault=str(error))
+            continue
+        objects[waste.reason] += gone[0]
+        size[waste.reason] += gone[1]
+    for reason in sorted(objects):
+        click.echo(f"{reason}: {objects[reason]} objects, {size[reason] / 1e6:.1f} MB")
+    return objects.total(), size.total()
+
+
+def _leftovers(settings: Settings, storage: Storage, *, dry_run: bool) -> None:
+    if parts := storage.leftovers(PART_SECONDS, remove=not dry_run):
+        click.echo(f"{'would remove' if dry_run else 'removed'} {parts} unfinished objects of killed writers")
+    for folder in old_folders(settings.temporary or Path(tempfile.gettempdir()), time.time()):
+        click.echo(f"{'would remove' if dry_run else 'removing'} {folder}: left by a killed job")
         if not dry_run:
-            storage.delete_prefix(waste.prefix)
-        objects, size = objects + waste.objects, size + waste.bytes
-    return objects, size
+            discard(folder)
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -206,7 +291,6 @@ def main(dry_run: bool, most: int, config: Path | None) -> None:
         with told(None if dry_run else settings.metrics_folder) as outcome:
             objects, size = scrub(settings, dry_run=dry_run, most=most / 100)
             outcome.objects, outcome.bytes = objects, size
-        click.echo(f"{objects} objects, {size / 1e6:.1f} MB {'would go' if dry_run else 'removed'}")
     except RavenError as error:
         click.echo(f"scrub.py: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
@@ -155,6 +156,15 @@ class Settings(BaseModel):
         description="Hours that outputs are kept once done, where the row (column `keep_hours`) does not say; the"
         " default is for ever. scrub.py only.",
     )
+    upstream_command: tuple[str, ...] = Field(
+        default=(),
+        description="Command that prints the ids that upstream still knows, one a line; no shell. What has another"
+        " `reference` is removed. scrub.py only.",
+    )
+    upstream_database: str | None = Field(
+        default=None, repr=False, description="The same from a database: mysql://user:password@host:3306/name."
+    )
+    upstream_query: str | None = Field(default=None, description="The SELECT there whose first column is these ids.")
     second_runs: bool = Field(
         default=True, description="Whether a chunk that straggles is begun a second time on an idle slot. Watcher only."
     )
@@ -209,6 +219,12 @@ class Settings(BaseModel):
             return value
         pairs = [pair.partition("=") for pair in value.split(",")]
         return {owner.strip(): weight for owner, _, weight in pairs}
+
+    @field_validator("upstream_command", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """Also as a line, as the environment has it; quotes hold words together, and mean nothing else."""
+        return tuple(shlex.split(value)) if isinstance(value, str) else value
 
     @property
     def cpu_seconds(self) -> int:

@@ -56,6 +56,8 @@ MIME_TYPES = {
     "vtt": "text/vtt",
     "nut": "application/octet-stream",
 }
+TREES = ("tmp/", "out/")
+"""All keys begin with one of these."""
 INIT = "init.mp4"
 PLAYLIST = "playlist.m3u8"
 IFRAMES = "iframes"

@@ -115,6 +115,10 @@ class Entry:
     bytes: int
 
 
+DELETE_BATCH = 1000
+"""Keys that are removed at once."""
+
+
 class Storage(Protocol):
     """Objects under keys. Raises Unavailable when the store does not answer, ObjectMissing for an absent key."""
 
@@ -130,11 +134,15 @@ class Storage(Protocol):
     def entries(self, prefix: str) -> Iterator[Entry]:
         """All objects whose keys start with `prefix`, in order of keys."""
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Removes these objects, whether they are there or not; at most DELETE_BATCH."""
+
     def delete_prefix(self, prefix: str) -> int:
         """Removes all objects under `prefix` and returns their number; finishes or raises, safe to repeat."""
 
     def leftovers(self, seconds: float, *, remove: bool) -> int:
-        """Parts of objects that killed writers left longer ago than `seconds`, to be removed or not; their number."""
+        """Parts of Raven's objects that killed writers left longer ago than `seconds`, to be removed or not; their
+        number."""
 
     def url(self, key: str) -> str:
         """Where a client finds the object."""

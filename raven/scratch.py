@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATTERN = "raven-*-*-*"
+FOLDER_SECONDS = 24 * 3600
+"""A folder this old that nobody holds belongs to no running job."""
 
 
 @contextmanager
@@ -40,14 +42,36 @@ def sweep(root: Path | None) -> list[Path]:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a daemon holds this folder."""
+    """Whether a daemon holds this folder, whoever's it is."""
     try:
-        os.close(_lock(folder))
+        os.close(_lock(folder, whoever=True))
     except BlockingIOError:
         return True
     except OSError:  # not there, or not ours to tell
         return False
     return False
+
+
+def old_folders(root: Path, now: float) -> Iterator[Path]:
+    """Temporary folders of jobs that were killed a day ago; `now`: Unix time."""
+    for folder in root.glob(PATTERN):
+        with contextlib.suppress(FileNotFoundError):  # another one removes it too
+            real = folder.is_dir() and not folder.is_symlink()
+            if real and now - folder.stat().st_mtime > FOLDER_SECONDS and not in_use(folder):
+                yield folder
+
+
+def discard(folder: Path) -> bool:
+    """Removes a folder unless somebody holds it; whether it did. Raises OSError."""
+    try:
+        lock = _lock(folder, whoever=True)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    try:
+        shutil.rmtree(folder)
+    finally:
+        os.close(lock)
+    return True
 
 
 def _make(prefix: str, root: Path | None) -> tuple[Path, int]:
@@ -61,11 +85,11 @@ def _make(prefix: str, root: Path | None) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _lock(folder: Path) -> int:
-    """Takes the lock of a folder of this user. Raises OSError, BlockingIOError where somebody has it."""
+def _lock(folder: Path, *, whoever: bool = False) -> int:
+    """Takes the lock of a folder of this user, or of any. Raises OSError, BlockingIOError where somebody has it."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        if os.fstat(file).st_uid != os.geteuid():
+        if not whoever and os.fstat(file).st_uid != os.geteuid():
             raise PermissionError(f"{folder} is another user's")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from raven.errors import FULL, NoRoom, ObjectMissing, StorageAway, Unavailable
@@ -85,31 +85,50 @@ class DirectoryStorage:
             raise _fault("read", key, error) from error
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        for key in sorted(self._keys(self._folder(prefix))):  # as a bucket sorts them: byte by byte, not by folders
-            if key.startswith(prefix):
-                try:
-                    yield Entry(key, self._path(key).stat().st_size)
-                except FileNotFoundError:
-                    continue  # removed by another hand since it was listed
+        folder = self._folder(prefix)
+        base = "" if folder == self._root else f"{folder.relative_to(self._root).as_posix()}/"
+        return self._below(folder, base, prefix)
 
-    def _keys(self, folder: Path) -> Iterator[str]:
-        def fault(error: OSError) -> None:
-            if not isinstance(error, _ABSENT):
-                raise _fault("list", folder, error) from error
+    def _below(self, folder: Path, base: str, prefix: str) -> Iterator[Entry]:
+        """As a bucket sorts them: byte by byte. In memory is one folder of each depth."""
+        for name in self._sorted(folder):
+            key = base + name
+            if key.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    yield from self._below(folder / name[:-1], key, prefix)
+            elif key.startswith(prefix):
+                with contextlib.suppress(FileNotFoundError):  # removed by another hand since it was listed
+                    yield Entry(key, (folder / name).stat().st_size)
 
-        for base, folders, files in os.walk(folder, onerror=fault):
-            if Path(base) == self._root and INCOMING in folders:
-                folders.remove(INCOMING)
-            yield from (Path(base, name).relative_to(self._root).as_posix() for name in files)
+    def _sorted(self, folder: Path) -> list[str]:
+        """The names in a folder, those of folders with a slash behind, which counts where they are sorted."""
+        try:
+            with os.scandir(folder) as found:
+                listed = [one.name + "/" if one.is_dir(follow_symlinks=False) else one.name for one in found]
+        except _ABSENT:
+            return []
+        except OSError as error:
+            raise _fault("list", folder, error) from error
+        return sorted(name for name in listed if not (folder == self._root and name == f"{INCOMING}/"))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            try:
+                self._path(key).unlink(missing_ok=True)
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                raise _fault("remove", key, error) from error
 
     def delete_prefix(self, prefix: str) -> int:
         count = 0
         try:
-            for entry in list(self.entries(prefix)):
+            for entry in self.entries(prefix):
                 self._path(entry.key).unlink(missing_ok=True)
                 count += 1
-            if prefix.endswith("/") and self._folder(prefix).is_dir():
-                shutil.rmtree(self._folder(prefix))
+            while prefix.endswith("/") and self._folder(prefix).is_dir():
+                with contextlib.suppress(FileNotFoundError):  # another hand removes it too
+                    shutil.rmtree(self._folder(prefix))
         except OSError as error:
             raise _fault("remove", prefix, error) from error
         return count

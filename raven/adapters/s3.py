@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -21,14 +23,14 @@ from botocore.exceptions import ConnectionError as NoConnection
 from raven import names
 from raven.adapters import tls
 from raven.errors import FULL, ConfigError, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
-from raven.ports import Entry
+from raven.ports import DELETE_BATCH, Entry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
 
 MULTIPART_BYTES = 64 << 20  # above this an object goes up in parts; all segments stay below it
 CONNECTIONS = 32  # requests side by side in one daemon
-DELETE_BATCH = 1000  # the most keys that DeleteObjects takes
 SILENT_SECONDS = 30  # without a byte a connection is given up; the next attempt may get another gateway
 SERVER_FAULT = 500  # from this status on it is not the request that is wrong
 _NETWORK = (NoConnection, HTTPClientError, IncompleteReadError)
@@ -142,25 +144,31 @@ class S3Storage:
         for entry in self.entries(prefix):
             batch.append(entry.key)
             if len(batch) == DELETE_BATCH:
-                count += self._delete(batch)
-                batch = []
-        return count + self._delete(batch)
+                self.delete(batch)
+                count, batch = count + len(batch), []
+        self.delete(batch)
+        return count + len(batch)
 
     def _abort_uploads(self, prefix: str) -> None:
         """Those in parts whose uploader was killed: no listing of objects shows them, and nobody else removes them."""
         with self._errors(prefix):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
-            for upload in [upload for page in pages for upload in page.get("Uploads", [])]:
-                with suppress(self._client.exceptions.NoSuchUpload):  # it was finished or aborted meanwhile
-                    self._client.abort_multipart_upload(
-                        Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
+            for upload in list(self._uploads(prefix)):
+                self._abort(upload)
 
-    def _delete(self, keys: list[str]) -> int:
+    def _uploads(self, prefix: str) -> Iterator[MultipartUploadTypeDef]:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        for page in pages:
+            yield from page.get("Uploads", [])
+
+    def _abort(self, upload: MultipartUploadTypeDef) -> None:
+        with suppress(self._client.exceptions.NoSuchUpload):  # it was finished or aborted meanwhile
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    def delete(self, keys: Sequence[str]) -> None:
         if not keys:
-            return 0
+            return
         with self._errors(keys[0]):
             answer = self._client.delete_objects(
                 Bucket=self._bucket,
@@ -168,10 +176,17 @@ class S3Storage:
             )
         if failed := answer.get("Errors"):
             raise Unavailable(f"storage: {len(failed)} objects not removed: {failed[0].get('Message', '')}")
-        return len(keys)
 
     def leftovers(self, seconds: float, *, remove: bool) -> int:
-        return 0  # parts of uploads go with the prefix of their task
+        before, count = time.time() - seconds, 0
+        with self._errors(""):
+            for upload in [upload for tree in names.TREES for upload in self._uploads(tree)]:
+                begun = datetime.fromisoformat(str(upload["Initiated"]))  # dates are not parsed here
+                if begun.timestamp() < before:
+                    count += 1
+                    if remove:
+                        self._abort(upload)
+        return count
 
     def url(self, key: str) -> str:
         if self._public_url:

@@ -27,7 +27,17 @@ def examine(environment: Mapping[str, str], file: Path | None, roles: Sequence[s
     settings, found = configuration.read(environment, file)
     urls = [value for name in ("DATABASE", "BROKER", "STORAGE") if (value := environment.get(f"RAVEN_{name}"))]
     if settings is not None:
-        urls += [url for url in (settings.database, settings.broker, settings.storage, settings.sources) if url]
+        urls += [
+            url
+            for url in (
+                settings.database,
+                settings.broker,
+                settings.storage,
+                settings.sources,
+                settings.upstream_database,
+            )
+            if url
+        ]
     words = [environment.get(name) for name in (*SECRET_VARIABLES, *SECRETS)]
     words += [getattr(settings, name) for name in OTHERS] if settings is not None else []
     hidden = secrets_of(urls, words)

@@ -117,6 +117,10 @@ class MeteredStorage:
             yield first
             yield from found
 
+    def delete(self, keys: Sequence[str]) -> None:
+        with self._watch.time("delete"):
+            self._storage.delete(keys)
+
     def delete_prefix(self, prefix: str) -> int:
         with self._watch.time("delete"):
             return self._storage.delete_prefix(prefix)

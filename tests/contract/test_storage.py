@@ -437,6 +437,34 @@ def test_parts_that_a_killed_uploader_has_left_go_with_their_prefix(s3_url: str,
     assert [upload["Key"] for upload in left] == ["tmp/70/chunk-000000.nut"]
 
 
+@pytest.mark.servers
+def test_uploads_that_were_left_open_are_aborted_once_they_are_old_and_no_other_s(
+    s3_url: str, ceph_server: CephRgw
+) -> None:
+    """They are in no listing and fill the pool. Somebody else's in the bucket are none of our business."""
+    storage, bucket, client = storage_at(s3_url), urlsplit(s3_url).netloc, ceph_server.client()
+    for key in ("tmp/7/chunk-000000.nut", "out/8/download/720p.mp4", "backup/9"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+
+    assert storage.leftovers(3600, remove=True) == 0  # young ones are under way
+    assert storage.leftovers(-3600, remove=False) == 2
+    assert storage.leftovers(-3600, remove=True) == 2
+
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [upload["Key"] for upload in left] == ["backup/9"]
+    assert storage.leftovers(-3600, remove=True) == 0
+
+
+def test_objects_are_removed_by_their_keys_whether_they_are_there_or_not(storage: Storage) -> None:
+    for key in ("out/1/a", "out/1/b/c", "out/1/d"):
+        storage.put(key, DIGITS)
+
+    storage.delete(["out/1/b/c", "out/1/a", "out/1/a/deeper", "out/9/x"])
+
+    assert keys(storage, "out/") == ["out/1/d"]
+    storage.delete([])
+
+
 def _assert_raised(kind: type[Unavailable], storage: Storage, folder: Path) -> None:
     large = folder / "large"
     with large.open("wb") as file:
@@ -449,6 +477,7 @@ def _assert_raised(kind: type[Unavailable], storage: Storage, folder: Path) -> N
         "fetch": lambda: storage.fetch(KEY, folder / "target"),
         "entries": lambda: list(storage.entries("out/")),
         "delete": lambda: storage.delete_prefix("out/"),
+        "delete keys": lambda: storage.delete([KEY]),
     }
     raised = {}
     for name, verb in verbs.items():

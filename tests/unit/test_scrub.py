@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,8 +20,11 @@ from raven import names
 from raven.adapters.directory import DirectoryStorage
 from raven.adapters.sqlite import SqliteDatabase
 from raven.config import Settings
+from raven.environment import without_secrets
 from raven.metrics.scrub import FILE
-from scrub import FOLDER_SECONDS, Scrubber, Survey, TooMuch, Waste, _remove, judge, main, old_folders, scrub, task_of
+from raven.scratch import FOLDER_SECONDS, discard, old_folders, scratch
+from raven.upstream import NoAnswer
+from scrub import Scrubber, Survey, TooMuch, Waste, _remove, judge, main, scrub, task_of
 from tests.scrape import read
 from watcher.rows import JobState, TaskState
 
@@ -246,7 +253,7 @@ def test_a_task_that_is_tried_again_between_the_look_and_the_removal_loses_nothi
     survey = scrubber.survey()
     place.database.execute("UPDATE tasks SET status = 'encoding'")
 
-    assert _remove(survey, scrubber, place.storage, dry_run=False) == (0, 0)
+    assert _remove(survey, scrubber, dry_run=False) == (0, 0)
     assert place.left() == {"tmp/1", "out/1"}
 
 
@@ -259,6 +266,149 @@ def test_scrubbing_removes_the_waste_and_keeps_the_rest(place: Place) -> None:
     assert counted == (10, 50)
     assert place.left() == {"out/1", "tmp/3", "out/3"}
     assert scrub(place.settings, dry_run=False) == (0, 0)
+
+
+# upstream
+
+
+def known(place: Place, *ids: str) -> Settings:
+    """With an upstream that says that it knows these."""
+    return place.settings.model_copy(update={"upstream_command": ("printf", "%s\\n", *ids)})
+
+
+def film(place: Place, task: int, reference: str | None, hours: float = 48) -> None:
+    place.task(task, "done")
+    at = (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%d %H:%M:%S")
+    place.database.execute("UPDATE tasks SET reference = ?, finished_at = ? WHERE id = ?", (reference, at, task))
+
+
+def outputs(place: Place) -> set[str]:
+    return {name for name in place.left() if name.startswith("out/")}
+
+
+def test_what_upstream_no_longer_knows_goes(place: Place) -> None:
+    for task, reference in ((1, "a"), (2, "b"), (3, "ü"), (4, None), (5, "")):
+        film(place, task, reference)
+    film(place, 6, "young", hours=23)  # whoever submits it writes it into its own database afterwards
+    place.task(7, "encoding")
+    place.database.execute("UPDATE tasks SET reference = 'elsewhere' WHERE id = 7")
+
+    scrub(known(place, "a", "", "  ü  ", "others"), dry_run=False, most=0.5)
+
+    assert outputs(place) == {"out/1", "out/3", "out/4", "out/5", "out/6", "out/7"}
+
+
+def test_without_an_upstream_references_are_the_client_s_own_affair(place: Place) -> None:
+    film(place, 1, "a")
+    scrub(place.settings, dry_run=False)
+    assert outputs(place) == {"out/1"}
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("false",), "false ended with status 1"),
+        (("sh", "-c", "echo a; echo 'no route' >&2; exit 3"), "status 3: no route"),
+        (("sh", "-c", "echo a; kill -9 $$"), "status -9"),
+        (("true",), "knows of no id at all"),
+        (("/nonexistent/upstream",), "cannot be run: No such file"),
+        (("printf", "\\377"), "not UTF-8"),
+    ],
+)
+def test_an_upstream_that_fails_or_knows_nothing_stops_the_run(
+    place: Place, command: tuple[str, ...], why: str
+) -> None:
+    film(place, 1, "a")
+    place.task(2, None)
+
+    with pytest.raises(NoAnswer, match=why):
+        scrub(place.settings.model_copy(update={"upstream_command": command}), dry_run=False)
+
+    assert place.left() == {"out/1", "tmp/1", "out/2", "tmp/2"}
+
+
+def test_an_upstream_that_knows_too_little_stops_the_run(place: Place) -> None:
+    """However few films there are: an answer that was cut off looks like many that were deleted."""
+    for task, reference in enumerate("abcd", 1):
+        film(place, task, reference)
+    place.task(5, None)
+
+    with pytest.raises(TooMuch, match=r"upstream does not know 3 of 4 films, 75%, .* with --most 75"):
+        scrub(known(place, "a"), dry_run=False, most=0.5)
+    assert len(outputs(place)) == 5
+
+    scrub(known(place, "a"), dry_run=False, most=0.75)
+    assert outputs(place) == {"out/1"}
+
+
+def test_upstream_may_be_a_query_in_another_database(place: Place, tmp_path: Path) -> None:
+    other = SqliteDatabase(tmp_path / "shop.db")
+    other.execute("CREATE TABLE films (number INTEGER, live INTEGER)")
+    other.execute("INSERT INTO films VALUES (10, 1), (20, 0), (30, 1), (NULL, 1)")
+    for task in (1, 2, 3):
+        film(place, task, f"{task}0")
+    query = {
+        "upstream_database": f"sqlite://{tmp_path}/shop.db",
+        "upstream_query": "SELECT number FROM films WHERE live",
+    }
+
+    scrub(place.settings.model_copy(update=query), dry_run=False, most=0.5)
+
+    assert outputs(place) == {"out/1", "out/3"}
+    for wrong in ("SELECT number FROM nowhere", "SELECT number FROM films WHERE live = 2"):
+        with pytest.raises(NoAnswer):
+            scrub(place.settings.model_copy(update=query | {"upstream_query": wrong}), dry_run=False)
+
+
+def test_a_command_is_run_without_a_shell_and_without_raven_s_passwords(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAVEN_DATABASE", "geheim")
+    film(place, 1, "*;geheim")
+    words = Settings.model_validate({"upstream_command": "sh -c 'echo \"*;$RAVEN_DATABASE\"; echo x'"}).upstream_command
+    assert words[:2] == ("sh", "-c")
+
+    with pytest.raises(TooMuch):  # it says `*;` alone
+        scrub(place.settings.model_copy(update={"upstream_command": words}), dry_run=False, most=0.5)
+    scrub(known(place, "*;geheim"), dry_run=False)
+    assert outputs(place) == {"out/1"}
+
+
+# several at once, and killed ones
+
+
+def test_two_at_once_remove_everything_and_neither_fails(place: Place) -> None:
+    for task in range(1, 41):
+        place.task(task, None if task % 2 else "done")
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(scrub, place.settings, dry_run=False) for _ in range(2)]
+        counted = [run.result()[0] for run in runs]
+
+    assert place.left() == {f"out/{task}" for task in range(2, 41, 2)}
+    assert max(counted) <= 20 * 4 + 20 * 2 <= sum(counted)
+
+
+def test_one_that_is_killed_anywhere_leaves_nothing_but_work_for_the_next(place: Place) -> None:
+    for task in range(1, 61):
+        place.task(task, None if task % 3 else "done")
+    environment = without_secrets(os.environ) | {
+        "RAVEN_DATABASE": str(place.settings.database),
+        "RAVEN_STORAGE": str(place.settings.storage),
+        "RAVEN_TEMPORARY": str(place.temporary),
+    }
+    removed = 0
+    for lines in (1, 7, 20):
+        command = [sys.executable, "-u", str(SCHEMA.with_name("scrub.py")), "--most", "100"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
+            assert run.stdout is not None
+            removed += sum(1 for _ in islice(run.stdout, lines))  # so far it has come
+            run.kill()
+
+    assert removed == 28
+    scrub(place.settings, dry_run=False)
+    assert place.left() == {f"out/{task}" for task in range(3, 61, 3)}
+    assert all(len(list((place.root / name).iterdir())) == 2 for name in place.left())
 
 
 # temporary folders
@@ -279,6 +429,15 @@ def test_only_old_folders_of_jobs_are_left_over(tmp_path: Path) -> None:
     os.utime(tmp_path / "raven-7-73-file", (0, 0))
 
     assert list(old_folders(tmp_path, 1_000_000)) == [old]
+
+
+def test_an_old_folder_that_a_daemon_holds_stays(tmp_path: Path) -> None:
+    """A film that is recorded for days has a job as long."""
+    with scratch(7, 70, tmp_path) as folder:
+        os.utime(folder, (0, 0))
+        assert list(old_folders(tmp_path, time.time())) == []
+        assert not discard(folder)
+        assert folder.exists()
 
 
 def test_a_link_in_the_temporary_folder_is_not_followed(tmp_path: Path) -> None:
