@@ -33,7 +33,7 @@ from raven.environment import load_settings
 from raven.errors import RavenError, RowLocked, UsageError
 from raven.log import configure
 from raven.metrics.scrub import told
-from raven.ports import DELETE_BATCH, Database, Row, Storage
+from raven.ports import Database, Row, Storage
 from raven.schema import check
 from raven.scratch import discard, old_folders
 from raven.upstream import known_ids
@@ -44,6 +44,7 @@ _KEY = re.compile(r"(tmp|out)/([1-9][0-9]{0,18})/")
 _LOCKED = " /*M! LOCK IN SHARE MODE */"  # SQLite's transactions hold the whole file anyway
 YOUNG_SECONDS = 24 * 3600  # so long after its end a film need not be known upstream yet
 PART_SECONDS = 24 * 3600  # an unfinished object this old belongs to no running job
+BATCH = 200  # objects that are removed while a row is held: a second of a gateway that is busy
 FEW_OBJECTS = 1000  # so few may always go: on a small farm one failed task is most of what there is
 log = structlog.get_logger()
 
@@ -160,14 +161,14 @@ class Scrubber:
     def remove(self, waste: Waste) -> tuple[int, int]:
         """Objects and bytes that have gone. It stops as soon as they may be of use again.
 
-        Each batch goes in a transaction that holds the row, so that nobody has a failed task tried again meanwhile; and
-        in a short one, as servers end those that sleep. Raises RowLocked where another program holds the row.
+        Each batch goes in a transaction that holds the row, so that nobody has a failed task tried again meanwhile.
+        Raises RowLocked where another program holds the row.
         """
         tree, task = waste.place
         objects = size = 0
         entries = self._storage.entries(waste.prefix)
         while True:
-            batch = list(islice(entries, DELETE_BATCH // 2))
+            batch = list(islice(entries, BATCH))
             with self._database.transaction():
                 if self._judge(tree, task, self._row(task, _LOCKED)) is None:
                     return objects, size

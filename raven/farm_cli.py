@@ -14,9 +14,8 @@ from raven.display import JsonLines, choose_display, summary_line
 from raven.errors import TaskError
 from raven.ports import Database
 from raven.retry import retry
-from raven.settings_option import with_settings
+from raven.settings_option import database_of, with_settings
 from raven.snapshot import Snapshot, read_snapshot
-from raven.wiring import open_database
 
 LOOK_SECONDS = 0.5
 _LISTED = "id, status, progress, profile, priority, source, message, url, duration, created_at, finished_at"
@@ -52,11 +51,11 @@ def submit(
     as_json: bool,
 ) -> None:
     """Hands SOURCE, a path that the farm's master can reach, to the farm; prints the task's number."""
-    database = open_database(settings)
-    rows = database.query(
-        "INSERT INTO tasks (source, profile, priority, options, reference) VALUES (?, ?, ?, ?, ?) RETURNING id",
-        (source, profile, priority, options, reference),
-    )
+    with database_of(settings, client=True) as database:
+        rows = database.query(
+            "INSERT INTO tasks (source, profile, priority, options, reference) VALUES (?, ?, ?, ?, ?) RETURNING id",
+            (source, profile, priority, options, reference),
+        )
     click.echo(_as_json(rows[0]) if as_json else f"task {rows[0]['id']}")
 
 
@@ -66,7 +65,8 @@ def submit(
 @with_settings
 def list_tasks(settings: Settings, limit: int, as_json: bool) -> None:
     """Lists the newest tasks."""
-    rows = open_database(settings).query(f"SELECT {_LISTED} FROM tasks ORDER BY id DESC LIMIT {int(limit)}")  # noqa: S608 - constants and an int
+    with database_of(settings, client=True) as database:
+        rows = database.query(f"SELECT {_LISTED} FROM tasks ORDER BY id DESC LIMIT {int(limit)}")  # noqa: S608 - constants and an int
     for row in rows:
         share = f"{100 * row['progress']:5.1f} %"
         click.echo(_as_json(row) if as_json else f"{row['id']:>6}  {row['status']:<10} {share}  {row['source']}")
@@ -78,10 +78,11 @@ def list_tasks(settings: Settings, limit: int, as_json: bool) -> None:
 @with_settings
 def status(settings: Settings, task: int, as_json: bool) -> None:
     """Says how far a task is. Exit code 1 if it failed."""
-    database = open_database(settings)
-    snapshot = _task(database, task)
+    with database_of(settings, client=True) as database:
+        snapshot = _task(database, task)
+        rows = database.query(f"SELECT {_LISTED} FROM tasks WHERE id = ?", (task,))  # noqa: S608 - constants
     if as_json:
-        click.echo(_as_json(database.query(f"SELECT {_LISTED} FROM tasks WHERE id = ?", (task,))[0]))  # noqa: S608 - constants
+        click.echo(_as_json(rows[0]))
     else:
         click.echo(f"task {task}: {snapshot.status}, {100 * snapshot.progress:.1f} %")
         for line in filter(None, (snapshot.message, snapshot.url)):
@@ -95,16 +96,16 @@ def status(settings: Settings, task: int, as_json: bool) -> None:
 @with_settings
 def watch(settings: Settings, task: int, as_json: bool) -> None:
     """Follows a task to its end. Exit code 1 if it failed."""
-    database = open_database(settings)
     begun = time.monotonic()
-    snapshot = _task(database, task)
-    with JsonLines() if as_json else choose_display(f"task {task}") as display:
-        while not snapshot.ended:
-            display.show(snapshot)
-            time.sleep(LOOK_SECONDS)
-            snapshot = read_snapshot(database, task, time.monotonic() - begun)
-        if as_json:
-            display.show(snapshot)
+    with database_of(settings, client=True) as database:
+        snapshot = _task(database, task)
+        with JsonLines() if as_json else choose_display(f"task {task}") as display:
+            while not snapshot.ended:
+                display.show(snapshot)
+                time.sleep(LOOK_SECONDS)
+                snapshot = read_snapshot(database, task, time.monotonic() - begun)
+            if as_json:
+                display.show(snapshot)
     if not as_json:
         click.echo(summary_line(snapshot))
         for line in filter(None, (snapshot.message, snapshot.url)):
@@ -117,8 +118,9 @@ def watch(settings: Settings, task: int, as_json: bool) -> None:
 @with_settings
 def cancel(settings: Settings, task: int) -> None:
     """Deletes a task: what runs is stopped, its outputs are removed."""
-    if not open_database(settings).execute("DELETE FROM tasks WHERE id = ?", (task,)):
-        raise TaskError(f"there is no task {task}")
+    with database_of(settings, client=True) as database:
+        if not database.execute("DELETE FROM tasks WHERE id = ?", (task,)):
+            raise TaskError(f"there is no task {task}")
     click.echo(f"task {task} is cancelled")
 
 
@@ -127,7 +129,8 @@ def cancel(settings: Settings, task: int) -> None:
 @with_settings
 def retry_task(settings: Settings, task: int) -> None:
     """Tries a failed task again, from what is already there. For operators: a client's account may not."""
-    kept = retry(open_database(settings), task, time.time_ns() // 1_000_000)
+    with database_of(settings) as database:
+        kept = retry(database, task, time.time_ns() // 1_000_000, settings.node)
     rest = "what was done stays done" if kept else "its objects were removed already, so it begins anew"
     click.echo(f"task {task} is tried again; {rest}")
 

@@ -11,8 +11,7 @@ import click
 from raven.config import Settings
 from raven.machine import size
 from raven.roster import Node, current, drain, read_nodes, resume
-from raven.settings_option import with_settings
-from raven.wiring import open_database
+from raven.settings_option import database_of, with_settings
 
 _TITLES = ("NAME", "ROLE", "RUN", "VERSION", "SLOTS", "RUNNING", "LOAD", "MEMORY", "DISK", "FFMPEG", "SEEN", "STATE")
 
@@ -28,7 +27,8 @@ def nodes_command(settings: Settings, as_json: bool) -> None:
     """Lists the nodes: what they have, what they do, and why they take no jobs. For operators."""
     if click.get_current_context().invoked_subcommand is not None:
         return
-    nodes = read_nodes(open_database(settings), _now())
+    with database_of(settings) as database:
+        nodes = read_nodes(database, _now())
     if as_json:
         for node in nodes:
             click.echo(json.dumps(node.as_json()))
@@ -65,7 +65,8 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 @with_settings
 def drain_node(settings: Settings, name: str) -> None:
     """Lets the nodes called NAME end their jobs and take no more, also after a restart."""
-    seen = drain(open_database(settings), name, _now())
+    with database_of(settings) as database:
+        seen = drain(database, name, _now())
     click.echo(f"{name} takes no more jobs" + ("" if seen else "; no node of that name has been seen so far"))
 
 
@@ -74,5 +75,6 @@ def drain_node(settings: Settings, name: str) -> None:
 @with_settings
 def resume_node(settings: Settings, name: str) -> None:
     """Lets the nodes called NAME take jobs again, whether they were drained or quarantined."""
-    resume(open_database(settings), name)
+    with database_of(settings) as database:
+        resume(database, name)
     click.echo(f"{name} takes jobs again")

@@ -11,8 +11,7 @@ import click
 from raven.config import Settings
 from raven.nodes_cli import table
 from raven.notices import Notice, read_notices, send_again
-from raven.settings_option import with_settings
-from raven.wiring import open_database
+from raven.settings_option import database_of, with_settings
 
 _TITLES = ("ID", "TASK", "EVENT", "STATE", "TRIES", "LAST", "NEXT", "CODE", "URL", "MESSAGE")
 
@@ -36,15 +35,13 @@ def notices_command(settings: Settings, wanted: tuple[bool, int | None], limit: 
 
     Times are this host's. For operators. What came of each attempt is in `raven log`.
     """
-    (again, number), database = wanted, open_database(settings)
-    try:
+    again, number = wanted
+    with database_of(settings) as database:
         if again and number is not None:
             send_again(database, number, time.time_ns() // 1_000_000)
             click.echo(json.dumps({"id": number, "state": "waiting"}) if as_json else f"notice {number} is sent again")
             return
         notices = read_notices(database, number, limit)
-    finally:
-        database.close()
     if as_json:
         for notice in notices:
             click.echo(json.dumps(notice.as_json()))

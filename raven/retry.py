@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from raven.errors import TaskError
+from raven.errors import RowLocked, TaskError
 from raven.ports import Database, Row
 
 
-def retry(database: Database, task: int, now: int) -> bool:
+def retry(database: Database, task: int, now: int, node: str = "") -> bool:
     """Sets a failed task to new, and its failed jobs to waiting; `now` in ms. Whether its finished work could be kept.
 
-    Raises TaskError when there is no such task, when it has not failed, or when its objects are just being removed.
+    `node`: where a person has said so, for the history. Raises TaskError when there is no such task, when it has not
+    failed, or when its objects are just being removed.
     """
+    try:
+        return _retry(database, task, now, node)
+    except RowLocked as error:  # by scrub.py, which removes what it has left
+        raise TaskError(f"task {task} is just being cleaned up or looked at; try again in a minute") from error
+
+
+def _retry(database: Database, task: int, now: int, node: str) -> bool:
     with database.transaction():
         rows = database.query("SELECT status FROM tasks WHERE id = ?", (task,))
         if not rows:
@@ -34,6 +42,10 @@ def retry(database: Database, task: int, now: int) -> bool:
             database.execute("DELETE FROM jobs WHERE task_id = ?", (task,))
         database.execute(
             "UPDATE tasks SET status = 'new', progress = 0, message = NULL, finished_at = NULL WHERE id = ?", (task,)
+        )
+        database.execute(
+            "INSERT INTO history (task_id, at, event, node, message) VALUES (?, ?, 'tried again', ?, ?)",
+            (task, now, node, "what was done stays done" if kept else "from the beginning"),
         )
     return kept
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import resources
 
-from raven.errors import NoSchema, SchemaDiffers
+from raven.errors import NoSchema, SchemaDiffers, Unavailable
 from raven.migrations import STEPS, v0001
 from raven.ports import Database
 
@@ -28,6 +28,16 @@ def check_closely(database: Database) -> None:
     if found is None:
         raise NoSchema("database: it has no tables; run `raven migrate`, or load db.sql into it")
     if found != VERSION:
+        raise SchemaDiffers(_difference(found))
+
+
+def check_as_client(database: Database) -> None:
+    """As `check`, for who need not be able to see the version: what it then asks for is refused if it is not there."""
+    try:
+        found = _stated(database)
+    except (NoSchema, Unavailable):
+        return
+    if found and found != VERSION:
         raise SchemaDiffers(_difference(found))
 
 

@@ -5,15 +5,31 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
+from raven.config import Settings
 from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
+from raven.ports import Database
+from raven.schema import check, check_as_client
+from raven.wiring import open_database
+
+
+@contextmanager
+def database_of(settings: Settings, *, client: bool = False) -> Iterator[Database]:
+    """A connection to the database, once that has said that its schema is this Raven's. Raises SchemaDiffers.
+
+    `client`: for an account that sees its own tasks only.
+    """
+    with closing(open_database(settings)) as database:
+        (check_as_client if client else check)(database)
+        yield database
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,12 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from raven.config import Settings
-from raven.settings_option import with_settings
+from raven.settings_option import database_of, with_settings
 from raven.story import Happening, story
-from raven.wiring import open_database
 
 _COLOURS = {"done": "green", "failed": "bold red", "unusable": "bold red", "given up": "bold red"} | dict.fromkeys(
-    ("retried", "lapsed", "stalled", "foreign", "stopped", "passed on"), "yellow"
+    ("retried", "lapsed", "stalled", "foreign", "stopped", "passed on", "tried again"), "yellow"
 )
 """Of how a job came out, by the end of its event."""
 
@@ -28,15 +27,13 @@ def log_command(settings: Settings, task: int, as_json: bool) -> None:
 
     Times are this host's. What a node is doing right now is in `raven watch` and `raven top`.
     """
-    database, console = open_database(settings), Console(highlight=False)
-    try:
+    console = Console(highlight=False)
+    with database_of(settings) as database:
         for line in story(database, task):
             if as_json:
                 click.echo(json.dumps(line.as_json()))
             else:
                 console.print(_told(line), soft_wrap=True)
-    finally:
-        database.close()
 
 
 def _told(line: Happening) -> Text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -17,9 +18,9 @@ from raven.display import clock
 from raven.errors import Unavailable
 from raven.machine import size
 from raven.overview import MANY, Lane, Overview, read_overview
+from raven.ports import Database
 from raven.roster import Node
-from raven.settings_option import with_settings
-from raven.wiring import open_database
+from raven.settings_option import database_of, with_settings
 
 
 @click.command("top")
@@ -29,24 +30,24 @@ from raven.wiring import open_database
 @with_settings
 def top_command(settings: Settings, once: bool, seconds: float, as_json: bool) -> None:
     """Shows the farm at a glance: tasks, running jobs, what waits, nodes. Ctrl-C ends it."""
-    database, console = open_database(settings), Console(highlight=False)
-    try:
+    console = Console(highlight=False)
+    with suppress(KeyboardInterrupt), database_of(settings) as database:
         if as_json:
             click.echo(json.dumps(read_overview(database, _now()).as_json()))
         elif once or not console.is_terminal:
             console.print(picture(read_overview(database, _now())))
         else:
-            with Live(console=console, screen=True, auto_refresh=False) as live:
-                while True:
-                    try:
-                        live.update(picture(read_overview(database, _now())), refresh=True)
-                    except Unavailable as error:
-                        live.update(Text(f"waiting for the database: {error}", style="yellow"), refresh=True)
-                    time.sleep(seconds)
-    except KeyboardInterrupt:
-        return
-    finally:
-        database.close()
+            _live(console, database, seconds)
+
+
+def _live(console: Console, database: Database, seconds: float) -> None:
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            try:
+                live.update(picture(read_overview(database, _now())), refresh=True)
+            except Unavailable as error:
+                live.update(Text(f"waiting for the database: {error}", style="yellow"), refresh=True)
+            time.sleep(seconds)
 
 
 def _now() -> int:

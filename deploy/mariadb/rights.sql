@@ -21,6 +21,8 @@
 CREATE USER IF NOT EXISTS raven_definer@localhost ACCOUNT LOCK;
 GRANT SELECT, INSERT, DELETE, TRIGGER ON raven.tasks TO raven_definer@localhost;
 GRANT SELECT ON raven.jobs TO raven_definer@localhost;
+GRANT SELECT ON raven.notices TO raven_definer@localhost;
+GRANT SELECT ON raven.schema_version TO raven_definer@localhost;
 GRANT SELECT ON mysql.roles_mapping TO raven_definer@localhost;
 
 CREATE DATABASE IF NOT EXISTS raven_public CHARACTER SET utf8mb4;
@@ -43,6 +45,17 @@ CREATE OR REPLACE DEFINER = raven_definer@localhost SQL SECURITY DEFINER VIEW ra
 -- For who may read all tasks (a display, a statistics program): by choice.
 CREATE OR REPLACE DEFINER = raven_definer@localhost SQL SECURITY DEFINER VIEW raven_public.all_tasks AS
     SELECT * FROM raven.tasks;
+
+-- What was told of a client's own tasks, and what came of it: its notices without their texts.
+CREATE OR REPLACE DEFINER = raven_definer@localhost SQL SECURITY DEFINER VIEW raven_public.notices AS
+    SELECT notices.id, notices.task_id, notices.event, notices.url, notices.state, notices.attempts, notices.created_at,
+           notices.due_at, notices.tried_at, notices.code, notices.message
+    FROM raven.notices JOIN raven.tasks ON tasks.id = notices.task_id
+    WHERE tasks.owner = SUBSTRING_INDEX(USER(), '@', 1);
+
+-- Whether the schema is that of the `raven` at hand.
+CREATE OR REPLACE DEFINER = raven_definer@localhost SQL SECURITY DEFINER VIEW raven_public.schema_version AS
+    SELECT version, since FROM raven.schema_version;
 
 -- A second wall, for accounts that were given rights on raven.tasks itself. Operators pass.
 
@@ -85,9 +98,12 @@ REVOKE ALL PRIVILEGES, GRANT OPTION FROM raven_clients, raven_readers, raven_wat
 GRANT INSERT (id, source, profile, priority, options, callback_url, notify_email, keep_hours, reference), SELECT, DELETE
     ON raven_public.tasks TO raven_clients;
 GRANT SELECT ON raven_public.jobs TO raven_clients;
+GRANT SELECT ON raven_public.notices TO raven_clients;
+GRANT SELECT ON raven_public.schema_version TO raven_clients;
 
 -- Besides, or alone, for who may see everybody's tasks.
 GRANT SELECT ON raven_public.all_tasks TO raven_readers;
+GRANT SELECT ON raven_public.schema_version TO raven_readers;
 
 -- The watcher: of tasks the columns that are Raven's, and its own tables. It never makes nor deletes a task.
 GRANT SELECT, UPDATE (status, progress, message, url, metadata, duration, started_at, finished_at)
@@ -114,5 +130,7 @@ GRANT INSERT (id, source, profile, priority, options, callback_url, notify_email
     UPDATE (status, progress, message, finished_at) ON raven.tasks TO raven_operators;
 GRANT UPDATE, DELETE ON raven.jobs TO raven_operators;
 GRANT INSERT, DELETE ON raven.holds TO raven_operators;
+-- `raven retry` is told in the task's story, which stays as it was
+GRANT INSERT ON raven.history TO raven_operators;
 GRANT UPDATE (state, due_at, until) ON raven.notices TO raven_operators;
 GRANT UPDATE (blames, lost) ON raven.nodes TO raven_operators;

@@ -57,7 +57,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
         "jobs": ("SELECT", "UPDATE", "DELETE"),
         "nodes": ("SELECT",),
         "holds": ("SELECT", "INSERT", "DELETE"),
-        "history": ("SELECT",),
+        "history": ("SELECT", "INSERT"),
         "notices": ("SELECT", "UPDATE"),
     },
     "client": {"tasks": ("SELECT", "INSERT", "DELETE")},

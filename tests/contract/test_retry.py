@@ -7,6 +7,8 @@ import pytest
 from raven.errors import TaskError
 from raven.ports import Database
 from raven.retry import retry
+from raven.story import story
+from tests.contract.databases import Connect, is_mariadb
 from watcher.plan import PURGE_ALL, NewJob
 from watcher.rows import OPEN, JobState, Place, Transition
 from watcher.store import Store
@@ -63,6 +65,33 @@ def test_what_is_done_stays_done_and_what_failed_waits_with_a_new_attempt(databa
     assert row is not None
     assert row.status == "new"
     assert database.query("SELECT message, finished_at FROM tasks") == [{"message": None, "finished_at": None}]
+
+
+@pytest.mark.parametrize(
+    ("purge", "message"), [("waiting", "what was done stays done"), ("done", "from the beginning")]
+)
+def test_what_a_person_has_done_stands_in_the_task_s_story(database: Database, purge: str, message: str) -> None:
+    task = failed_task(database, prepare="done", encode="failed", purge=purge)
+    retry(database, task, NOW, "desk-3")
+
+    told = [(line.event, line.node, line.message) for line in story(database, task)]
+
+    assert ("tried again", "desk-3", message) in told
+
+
+def test_a_task_whose_row_is_held_by_the_cleaner_must_wait(connect: Connect) -> None:
+    """Else it could remove what a new attempt has just stored."""
+    database, cleaner = connect(), connect()
+    if not is_mariadb(database):
+        pytest.skip("SQLite has one writer at a time, who is waited for")
+    task = failed_task(database, prepare="done", encode="failed", purge="done")
+
+    with cleaner.transaction():
+        cleaner.query("SELECT status FROM tasks WHERE id = ? LOCK IN SHARE MODE", (task,))
+        with pytest.raises(TaskError, match="just being cleaned up or looked at; try again in a minute"):
+            retry(database, task, NOW)
+
+    assert not retry(database, task, NOW)
 
 
 def test_a_task_whose_objects_are_gone_begins_anew(database: Database) -> None:

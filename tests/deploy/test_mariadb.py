@@ -200,6 +200,41 @@ def test_a_client_inserts_reads_and_deletes_as_if_it_were_alone(connect: Connect
     assert sport("SELECT source FROM tasks") == [("/srv/in/match.mkv",)]
 
 
+def test_a_client_sees_its_own_notices_without_their_texts_and_no_others(connect: Connect) -> None:
+    news, operator, watcher = (
+        connect("news", "raven_public"),
+        connect("alice", "raven"),
+        connect("raven_watcher", "raven"),
+    )
+    ((mine,),) = news("INSERT INTO tasks (source, callback_url) VALUES ('/a', 'https://news.example/') RETURNING id")
+    ((other,),) = connect("sport", "raven_public")("INSERT INTO tasks (source) VALUES ('/b') RETURNING id")
+    for task in (mine, other):
+        watcher(
+            "INSERT INTO notices (task_id, event, url, host, body, created_at, due_at, until)"
+            " VALUES (%s, 'done', 'https://news.example/', 'news.example', 'the body', 1, 2, 3)",
+            task,
+        )
+
+    assert news("SELECT task_id, event, state, url FROM notices") == [
+        (mine, "done", "waiting", "https://news.example/")
+    ]
+    for forbidden in ("SELECT body FROM notices", "UPDATE notices SET state = 'sent'", "DELETE FROM notices"):
+        with pytest.raises(pymysql.MySQLError):
+            news(forbidden)
+    watcher("DELETE FROM notices")
+    assert operator("SELECT * FROM notices") == []
+
+
+def test_a_client_is_told_that_the_database_is_of_another_raven(connect: Connect, server: MariaDb) -> None:
+    server.run_script("raven", "INSERT INTO schema_version (version) VALUES (900)")
+    try:
+        said = CliRunner().invoke(main, ["list"], env={"RAVEN_DATABASE": url(server, "news", "raven_public")})
+    finally:
+        server.run_script("raven", "DELETE FROM schema_version WHERE version = 900")
+    assert said.exit_code == 1
+    assert "schema version 900" in said.output
+
+
 def test_inserting_can_return_the_id(connect: Connect) -> None:
     news = connect("news", "raven_public")
     ((task,),) = news("INSERT INTO tasks (source) VALUES ('/a') RETURNING id")
