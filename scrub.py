@@ -80,7 +80,6 @@ class Survey:
 
     @property
     def going(self) -> int:
-        """Objects that can go."""
         return sum(waste.objects for waste in self.waste)
 
     @property
@@ -226,8 +225,8 @@ def scrub(settings: Settings, *, dry_run: bool, most: float = 1.0) -> tuple[int,
     _leftovers(settings, storage, dry_run=dry_run)
     if doubt:
         click.echo(doubt)
-    kept = survey.objects - objects
-    click.echo(f"{objects} objects, {size / 1e6:.1f} MB {'would go' if dry_run else 'removed'}; {kept} stay")
+    verb, kept = "would go" if dry_run else "removed", survey.objects - objects
+    click.echo(f"{objects} objects, {size / 1e6:.1f} MB {verb}; {kept} stay")
     log.info("scrubbed", objects=objects, bytes=size, kept=kept, dry_run=dry_run)
     return objects, size
 
@@ -243,8 +242,8 @@ def _doubt(survey: Survey, most: float) -> str:
         told, asked = f"{survey.going} of {survey.objects} objects can go, {share:.0%}", "is this the right database?"
     else:
         return ""
-    more = f"which is more than {most:.0%}: {asked} If so, run it once by hand with --most {math.ceil(100 * share)}"
-    return f"{told}, {more}"
+    once = f"If so, run it once by hand with --most {math.ceil(100 * share)}"
+    return f"{told}, which is more than {most:.0%}: {asked} {once}"
 
 
 def _remove(survey: Survey, scrubber: Scrubber, *, dry_run: bool) -> tuple[int, int]:
