@@ -169,6 +169,34 @@ def test_policies_reach_the_queues_that_they_are_for(server: RabbitMq, watcher: 
         wait_until(lambda: server.queue_info(VHOST, queue).get("policy") == policy, f"{queue} has its policy")  # noqa: B023
 
 
+@pytest.mark.parametrize("queue", names.QUEUES)
+def test_a_message_that_is_given_back_often_stays(queue: str, server: RabbitMq, watcher: Broker) -> None:
+    """RabbitMQ 4 by itself gives up after 20 times."""
+
+    def limit() -> int:
+        return int((server.queue_info(VHOST, queue).get("effective_policy_definition") or {}).get("delivery-limit", 0))
+
+    wait_until(lambda: limit() >= 100_000, "the queue has a limit of its own")
+    with pika.BlockingConnection(pika.URLParameters(url(server, "raven_watcher"))) as connection:
+        channel = connection.channel()
+        channel.queue_purge(queue)  # of what other tests have left
+        watcher.publish(queue, b"again")
+        for times in range(26):
+            method, properties, body = wait_until(lambda: _got(channel, queue), "it is there")
+            assert (body, (properties.headers or {}).get("x-delivery-count", 0)) == (b"again", times)
+            if times < 25:
+                channel.basic_nack(method.delivery_tag, requeue=True)
+            else:
+                channel.basic_ack(method.delivery_tag)
+    assert watcher.depth(names.dead_letters(queue)) == 0
+
+
+def _got(channel: Any, queue: str) -> Any:
+    """What basic_get has found, None for nothing."""
+    found = channel.basic_get(queue)
+    return None if found[0] is None else found
+
+
 def taken(consumer: Consumer) -> Any:
     """The next message, which must come."""
     return wait_until(lambda: consumer.take(0.1), "a message comes")
