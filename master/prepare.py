@@ -60,6 +60,10 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
         path, beside = reach.path(job.source, with_video=bool(profile.video))
         if job.strict and beside.warnings:
             raise SourceUnreadable(f"{'; '.join(beside.warnings)}; options.strict refuses such a source")
+        if job.metadata_only:
+            facts = probe(path, context.stop, tools.limits, tools.box, tools.stall_seconds, tools.ffmpeg, folder)
+            context.notes.update(source=job.source)
+            return PrepareResult(facts=facts, warnings=beside.warnings, complete=True, metadata_only=True)
         if job.conform:  # a worker that still has one of these finds it gone and stores nothing
             tools.storage.delete_prefix(names.chunk_prefix(job.task, "copy"))
         order = Order(
@@ -130,13 +134,14 @@ def probe(
     box: Box | None = None,
     stall_seconds: float | None = None,
     ffmpeg: str = "ffmpeg",
+    temporary: Path | None = None,
 ) -> SourceFacts:
     """What is in a source, found out in a child. Raises SourceUnreadable, SourceRefused, LimitExceeded.
 
     `ffmpeg` decodes the beginning of what PyAV cannot: then no length is known.
     """
     about = {"cutting": Cutting(), "sample_rate": 48000, "probe_only": True, "limits": limits, "ffmpeg": ffmpeg}
-    with tempfile.TemporaryDirectory(prefix="raven-probe-") as folder:
+    with tempfile.TemporaryDirectory(prefix="raven-probe-", dir=temporary) as folder:
         order = Order(path=path, folder=folder, **about)
         try:
             return _probed(order, stop, box, stall_seconds)

@@ -55,7 +55,7 @@ class _Job(Value):
 
 
 class PrepareJob(_Job):
-    """Open the source, probe it, cut it into chunk objects."""
+    """Open the source, probe it, and unless `metadata_only` cut it into chunk objects."""
 
     kind: Literal["prepare"] = "prepare"
     source: str
@@ -66,6 +66,7 @@ class PrepareJob(_Job):
     """For chunks, in the whole farm: a hint for their length."""
     conform: Rarely = False
     """Whether its packets have been cut already, into chunks that cannot be used."""
+    metadata_only: Rarely = False
 
 
 class EncodeJob(_Job):
@@ -213,8 +214,7 @@ class Done(_Report):
 class Failed(_Report):
     """The job ended without a result. `permanent`: no other attempt can help. `cancelled`: stopped on request.
 
-    `away`: the storage was, so the job is not to blame.
-    `unusable`: not the work on the chunk went wrong, the chunk itself does not decode to its frames.
+    `away`: the storage was, so the job is not to blame. `unusable`: the chunk itself does not decode to its frames.
     """
 
     type: Literal["failed"] = "failed"

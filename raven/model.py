@@ -249,6 +249,8 @@ class PrepareResult(Value):
     chunk_segments: int | None = Field(default=None, ge=1, le=100)
     """Segments in a chunk, as chosen for this film; None where the profile's number holds."""
     warnings: tuple[str, ...] = ()
+    metadata_only: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
+    """Whether nothing was to be cut: the facts are all that was asked for. Said only then."""
 
 
 class EncodeResult(Value):

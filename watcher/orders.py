@@ -36,6 +36,7 @@ class Options(BaseModel):
 
     chunk_segments: int | None = Field(default=None, ge=1, le=100, description="Segments in a chunk.")
     strict: bool = Field(default=False, description="Whether a damaged or truncated source is refused.")
+    metadata_only: bool = Field(default=False, description="Whether `metadata` is all that is wanted, and no output.")
     thumbs: bool = Field(default=True, description="Whether thumbnails are made.")
     early: bool | None = Field(default=None, description="Whether it can be played before it is done; else the farm's.")
     download: bool | None = Field(default=None, description="Whether an MP4 for download is made; else the profile's.")
@@ -104,8 +105,16 @@ def order(
     """
     about = {"task": task.id, "job": row.id, "attempt": row.attempt}
     if row.kind == "prepare":
-        strict, conform = parse_options(task.options).strict, row.position == CONFORM
-        return PrepareJob(**about, source=task.source, profile=profile, strict=strict, slots=slots, conform=conform)
+        options = parse_options(task.options)
+        return PrepareJob(
+            **about,
+            source=task.source,
+            profile=profile,
+            strict=options.strict,
+            slots=slots,
+            conform=row.position == CONFORM,
+            metadata_only=options.metadata_only,
+        )
     if state is None:
         raise ValueError(f"a job of kind {row.kind} needs a prepared source")
     if row.kind in (CHUNK, SECOND):

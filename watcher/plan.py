@@ -30,7 +30,7 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a task ends: what the watcher writes into its row."""
+    """How a task ends: what the watcher writes into its row. One that is done has outputs, or metadata alone."""
 
     status: TaskState
     message: str | None = None
@@ -80,6 +80,8 @@ def plan(task: TaskRow, ledger: Ledger, early: int = 0, keep_failed: int = 0) ->
         return Plan(ending=Ending(TaskState.FAILED, fault.message or f"the {fault.kind} job was cancelled"))
     if prepare is None or state is None:
         return Plan(status=TaskState.PREPARING, new_jobs=_missing(ledger, [NewJob("prepare", 0)]))
+    if state.metadata_only and prepare.state == JobState.DONE:
+        return Plan(ending=Ending(TaskState.DONE, "; ".join(state.warnings) or None))
     return _work(ledger, state, early, cut=prepare.state == JobState.DONE and state.complete)
 
 

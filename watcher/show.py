@@ -29,7 +29,10 @@ class Shown:
     """Where it plays already."""
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> float | None:
+        """Of the film as it was cut; of one that was not what its container says."""
+        if self.state.metadata_only:
+            return self.state.facts.duration
         return float(duration(self.state, self.profile))
 
     @property
@@ -39,9 +42,9 @@ class Shown:
     def metadata_with(self, downloads: tuple[str, ...]) -> str:
         return _metadata(self.state.facts, downloads)
 
-    def thumbnails(self, url: str) -> str | None:
+    def thumbnails(self, url: str | None) -> str | None:
         """Where the track of the thumbnails is, beside the finished film's playlist at `url`."""
-        if self.state.facts.video is None or self.profile.thumbs is None:
+        if url is None or self.state.facts.video is None or self.profile.thumbs is None:
             return None
         return f"{url.removesuffix(names.MULTIVARIANT)}{names.THUMBS}/{names.THUMBNAIL_TRACK}"
 

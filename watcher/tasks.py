@@ -113,7 +113,13 @@ class Tasks:
         )
 
     def finish(
-        self, task: int, url: str, duration: float, metadata: str, message: str | None, thumbnails: str | None = None
+        self,
+        task: int,
+        url: str | None,
+        duration: float | None,
+        metadata: str,
+        message: str | None,
+        thumbnails: str | None = None,
     ) -> bool:
         """Whether it had no end yet. With a notice, so in a transaction; `thumbnails`: the URL of their track."""
         ended = self._database.execute(

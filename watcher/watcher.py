@@ -242,13 +242,14 @@ class Watcher:
         self._store.add(row.id, place(row, seen, now), list(zip(new, frames, strict=True)), now)
 
     def _end(self, row: TaskRow, ending: Ending, seen: Shown | None) -> bool:
-        if ending.published is None or seen is None:
+        if ending.status == TaskState.FAILED or seen is None:
             log.warning("task failed", task=row.id, fault=ending.message)
             return self._tasks.fail(row.id, ending.message or "failed")
-        log.info("task done", task=row.id, url=ending.published.url, bytes=ending.published.bytes)
-        metadata = seen.metadata_with(ending.published.downloads)
-        url = ending.published.url
-        return self._tasks.finish(row.id, url, seen.seconds, metadata, ending.message, seen.thumbnails(url))
+        made = ending.published
+        url, downloads, size = (made.url, made.downloads, made.bytes) if made else (None, (), 0)
+        log.info("task done", task=row.id, url=url, bytes=size)
+        metadata, thumbnails = seen.metadata_with(downloads), seen.thumbnails(url)
+        return self._tasks.finish(row.id, url, seen.seconds, metadata, ending.message, thumbnails)
 
     # care
 

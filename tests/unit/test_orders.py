@@ -66,7 +66,7 @@ def test_a_task_has_the_profile_that_it_names() -> None:
         (task_row(profile="nosuch"), "profile: there is no 'nosuch'; known are default"),
         (task_row(priority=101), "priority: 101 is not between -100 and 100"),
         (task_row(priority=-101), "priority: -101 is not between"),
-        (task_row(options="[]"), "options: .*any of chunk_segments, strict, thumbs"),
+        (task_row(options="[]"), "options: .*any of chunk_segments, strict, metadata_only, thumbs"),
         (task_row(options="{"), "options: "),
         (task_row(options='{"thumb": true}'), "options: thumb: "),
         (task_row(options='{"chunk_segments": 0}'), "options: chunk_segments: "),
@@ -88,6 +88,16 @@ def test_the_limits_of_priority_are_allowed(priority: int) -> None:
 @pytest.mark.parametrize("options", [None, "", "  ", "{}"])
 def test_no_options_are_the_profile_as_it_is(options: str | None) -> None:
     assert task_profile(task_row(options=options), {"default": PROFILE}) == PROFILE
+
+
+@pytest.mark.parametrize(("options", "wanted"), [(None, False), ('{"metadata_only": true}', True)])
+def test_a_master_is_told_where_metadata_is_all_that_is_wanted(options: str | None, wanted: bool) -> None:
+    """And else nothing of it: a master of an earlier version would refuse the word."""
+    job = order(task_row(options=options), job_row(kind="prepare"), None, PROFILE)
+
+    assert isinstance(job, PrepareJob)
+    assert job.metadata_only is wanted
+    assert (b"metadata_only" in encode(job)) is wanted
 
 
 def test_options_change_the_profile_of_their_task_alone() -> None:

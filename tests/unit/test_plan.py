@@ -64,6 +64,34 @@ def begun(*done: int, audio: str = "done") -> list[JobRow]:
     )
 
 
+# metadata alone
+
+
+def test_a_task_that_wants_metadata_alone_is_done_when_its_source_is_probed() -> None:
+    """There is neither chunk nor sound to encode, nor anything to publish."""
+    known = PrepareResult(facts=source_facts(), complete=True, metadata_only=True)
+
+    step = plan(task_row(status="preparing"), rows(prepare(known, "done")), NOW)
+
+    assert step == Plan(ending=Ending(TaskState.DONE))
+
+
+def test_what_its_source_lacks_is_told() -> None:
+    known = PrepareResult(facts=source_facts(), complete=True, metadata_only=True, warnings=("2 pieces are missing",))
+
+    step = plan(task_row(status="preparing"), rows(prepare(known, "done")), NOW)
+
+    assert step == Plan(ending=Ending(TaskState.DONE, "2 pieces are missing"))
+
+
+def test_it_is_cleaned_up_like_any_other() -> None:
+    known = PrepareResult(facts=source_facts(), complete=True, metadata_only=True)
+
+    assert plan(task_row(status="done"), rows(prepare(known, "done")), NOW).new_jobs == (
+        NewJob("purge", PURGE_TEMPORARY),
+    )
+
+
 # played before it is done
 
 
