@@ -199,6 +199,11 @@ class Settings(BaseModel):
     syslog: str | None = Field(
         default=None, description="Log to syslog too, facility local7: /dev/log, or host:port for UDP."
     )
+    alive_file: Path | None = Field(
+        default=None,
+        description="File that a daemon touches every few seconds while it does not hang, for the health check of a"
+        " container. One for each daemon.",
+    )
     metrics: str | None = Field(
         default=None,
         description="Address at which the daemons show their Prometheus metrics: 127.0.0.1, or the one that Prometheus"

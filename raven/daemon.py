@@ -109,7 +109,7 @@ def daemon_command(role: str, what: str, run: Callable[[Settings, Signals, Notif
             _configure(settings, role)
             signals = Signals()
             log.info("started", version=__version__)
-            run(settings, signals, Notifier(os.environ))
+            run(settings, signals, Notifier(os.environ, settings.alive_file))
             log.info("stopped")
         except UsageError as error:
             click.echo(f"raven-{role}: {error}", err=True)

@@ -1,4 +1,7 @@
-"""What a daemon tells the service manager that started it: sd_notify, which is a datagram to $NOTIFY_SOCKET."""
+"""What a daemon tells the service manager that started it: sd_notify, which is a datagram to $NOTIFY_SOCKET.
+
+Containers have no such manager, but health checks: for these it touches a file.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import structlog
 
 BEATS = 3  # in the time after which the manager takes a silent daemon for hung: one may be lost
+TOUCH_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -20,10 +25,11 @@ class Notifier:
     A manager that does not listen never stops a daemon, nor makes it wait.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], alive_file: Path | None = None) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._pause = _watchdog_seconds(environment) / BEATS
         self._beat_at = 0.0
+        self._file, self._touched_at = alive_file, -TOUCH_SECONDS
 
     def ready(self) -> None:
         """It is set up and at work."""
@@ -35,10 +41,19 @@ class Notifier:
         if self._pause and now - self._beat_at >= self._pause:
             self._beat_at = now
             self._send("WATCHDOG=1")
+        if self._file is not None and now - self._touched_at >= TOUCH_SECONDS:
+            self._touched_at = now
+            self._touch(self._file)
 
     def stopping(self) -> None:
         """It was told to end, and running jobs may take their time."""
         self._send("STOPPING=1")
+
+    def _touch(self, file: Path) -> None:
+        try:
+            file.touch()
+        except OSError as error:  # whoever looks at the file takes the daemon for hung: this says why
+            log.warning("the alive file cannot be touched", file=str(file), fault=error.strerror or str(error))
 
     def _send(self, state: str) -> None:
         if not self._address:

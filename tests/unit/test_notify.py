@@ -82,6 +82,34 @@ def test_without_a_watchdog_there_are_no_beats(watchdog: dict[str, str], manager
     assert hear() == []
 
 
+def test_a_file_is_touched_every_few_seconds_for_the_health_check_of_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("raven.notify.time.monotonic", lambda: now)
+    file = tmp_path / "alive"
+    notifier = Notifier({}, file)
+    assert not file.exists()
+
+    times = []
+    for _ in range(100):  # ten seconds of the daemon's loop
+        file.unlink(missing_ok=True)
+        notifier.beat()
+        times += [round(now - 1000, 1)] if file.exists() else []
+        now += 0.1
+
+    assert times == [0.0, 5.0]
+
+
+def test_a_file_that_cannot_be_touched_is_logged_and_stops_nobody(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        Notifier({}, tmp_path / "gone" / "alive").beat()
+
+    assert [(line["event"], line["fault"]) for line in logs] == [
+        ("the alive file cannot be touched", "No such file or directory")
+    ]
+
+
 def test_a_daemon_that_no_manager_started_says_nothing() -> None:
     with capture_logs() as logs:
         Notifier({}).ready()
