@@ -19,6 +19,8 @@ from watcher.rows import ENDED, TaskState
 SECONDS = 5.0
 MANY = 10_000
 """Counting ends here, which the database does in some ms."""
+STOPPED = "stopped"
+"""Nodes that ended as they were told are of no interest, and where they come and go by themselves there are many."""
 _LANES = ", ".join(f"'{lane}'" for lane in names.LANES)
 
 log = structlog.get_logger()
@@ -38,13 +40,14 @@ def read_numbers(database: Database, now: int) -> FarmNumbers:
     for node in live:
         slots[node.role] += node.slots
         slots[names.light(node.role)] += node.light
+    states = [(node.name, node.role, _word(node.state)) for node in nodes]
     return FarmNumbers(
         slots=dict(slots),
         queued=dict.fromkeys(names.LANES, 0) | {row["lane"]: int(row["n"]) for row in queued},
         waiting={lane: _count(database, "jobs WHERE lane = ? AND state = 'waiting'", lane) for lane in names.LANES},
         running={(row["kind"], row["node"] or ""): int(row["n"]) for row in running},
         speeds={row["node"] or "": float(row["speed"]) for row in running if row["kind"] == CHUNK},
-        nodes=Counter((node.name, node.role, _word(node.state)) for node in nodes),
+        nodes=Counter(state for state in states if state[-1] != STOPPED),
         tasks={
             status: _count(database, "tasks WHERE status = ?", status) for status in TaskState if status not in ENDED
         },

@@ -46,6 +46,7 @@ def test_what_runs_waits_and_lives_is_counted(database: Database) -> None:
     join(database, "w1", 4, NOW)
     join(database, "w2", 0, NOW, "disk: 5 MB free of 1 GB wanted")
     join(database, "gone", 8, NOW - 3_600_000)
+    join(database, "ended", 8, NOW - 3_600_000, "stopping")
     database.execute("INSERT INTO holds (name, reason, since) VALUES ('gone', 'drained', 0)")
 
     numbers = read_numbers(database, NOW)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from raven.metrics.server import PORTS
 from tests.deploy.tools import DEPLOY, check
 from tests.exported import exported
 
@@ -50,6 +51,15 @@ def alert_expressions() -> str:
 def test_rules_and_example_parse() -> None:
     assert f"{len(alerts())} rules found" in check("prometheus", "promtool", "check", "rules", RULES)
     assert "is valid" in check("prometheus", "promtool", "check", "config", FOLDER / "prometheus.yml")
+
+
+def test_the_example_has_the_ports_that_daemons_take() -> None:
+    example = (FOLDER / "prometheus.yml").read_text("utf-8")
+    targets = dict(reversed(found) for found in re.findall(r"targets: \[(.*)\]\n +labels: \{role: (\w+)\}", example))
+
+    assert {role: set(re.findall(r":(\d+)", listed)) for role, listed in targets.items()} == {
+        role: {str(port)} for role, port in PORTS.items()
+    }
 
 
 def test_alerts_come_when_they_should_and_not_before() -> None:
