@@ -21,10 +21,12 @@ from raven.wiring import open_database
 from tests.deploy import accounts, bucket, rights
 from tests.farm.farm import ROOT, Farm, fresh_servers
 from tests.media import generate_clip
+from tests.scrape import scrape
 from tests.servers.ceph import CephRgw
 from tests.servers.mariadb import MariaDb
-from tests.servers.process import clean_environment, run
+from tests.servers.process import HOST, clean_environment, free_port, run
 from tests.servers.rabbitmq import RabbitMq
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
@@ -36,12 +38,19 @@ def storage(ceph_server: CephRgw) -> Iterator[bucket.Bucket]:
 
 
 @pytest.fixture(scope="module")
+def port() -> int:
+    """Of the watcher's metrics."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
 def farm(
     tmp_path_factory: pytest.TempPathFactory,
     mariadb_server: MariaDb,
     rabbitmq_server: RabbitMq,
     ceph_server: CephRgw,
     storage: bucket.Bucket,
+    port: int,
 ) -> Iterator[Farm]:
     """A watcher, a master and a worker. What the test itself looks at, it looks at as an administrator."""
     with (
@@ -54,9 +63,8 @@ def farm(
         with closing(Farm(tmp_path_factory.mktemp("roles"), own)) as farm:
             farm.s3 = storage.client("raven_owner")
             database = rights.url(mariadb, "raven_watcher", "raven")
-            farm.start(
-                "watcher", "watcher", RAVEN_DATABASE=database, RAVEN_BROKER=accounts.url(rabbitmq, "raven_watcher")
-            )
+            watchers = {"RAVEN_DATABASE": database, "RAVEN_BROKER": accounts.url(rabbitmq, "raven_watcher")}
+            farm.start("watcher", "watcher", RAVEN_METRICS=f"{HOST}:{port}", **watchers)
             for node in ("master", "worker"):
                 keys = storage.environment(f"raven_{node}")
                 farm.start(node, node, RAVEN_BROKER=accounts.url(rabbitmq, f"raven_{node}"), **keys)
@@ -91,6 +99,10 @@ def test_a_film_goes_from_a_clients_row_to_its_outputs_and_is_deleted(farm: Farm
     assert f"out/{task}/master.m3u8" in farm.keys(f"out/{task}/")
     client.execute("DELETE FROM tasks")
     farm.until(lambda: not farm.keys(f"out/{task}/") and not farm.jobs(task), "all of the task is removed")
+
+
+def test_the_watcher_counts_the_farm_for_prometheus(farm: Farm, port: int) -> None:
+    wait_until(lambda: scrape(port)("raven_farm_slots", lane="worker") == 1, "it shows the worker's slot")
 
 
 def test_a_running_film_is_cancelled(farm: Farm, client: Database, film: Path) -> None:
