@@ -109,3 +109,12 @@ def test_each_alert_and_setting_that_it_names_is_there() -> None:
 
     assert named == alerts
     assert set(re.findall(r"\bRAVEN_[A-Z_]+[A-Z]", RUNBOOK)) - settings == {"RAVEN_LIMIT"}
+
+
+def test_each_row_says_all_that_its_table_promises() -> None:
+    rows = [line for line in RUNBOOK.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+    assert [row for row in cells if not all(row) or len(row) not in (2, 3)] == []
+    sections = re.findall(r"^### (Raven\w+)\n(.*?)(?=^#)", RUNBOOK, re.M | re.S)
+    assert [name for name, text in sections if len(text) < 80] == []
