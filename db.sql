@@ -112,12 +112,12 @@ CREATE TABLE IF NOT EXISTS history (
 
 CREATE INDEX IF NOT EXISTS history_task ON history (task_id);
 
--- What is told to the callback_url of tasks at their end: what is to be sent, and the log of what was.
+-- What is told to the callback_url and notify_email of tasks, and to operators: what is to be sent, and the log of it.
 CREATE TABLE IF NOT EXISTS notices (
     id         INTEGER PRIMARY KEY /*M! AUTO_INCREMENT */,
     task_id    INTEGER NOT NULL,
-    event      VARCHAR(16) NOT NULL,                  -- done, failed
-    url        VARCHAR(2048) NOT NULL,                -- the task's callback_url
+    event      VARCHAR(16) NOT NULL,                  -- the task's state; alarm, of task 0
+    url        VARCHAR(2048) NOT NULL,                -- the task's callback_url, or mailto: and an address
     host       VARCHAR(255) NOT NULL,                 -- of it, so that those that hang can be left out of a look
     body       MEDIUMTEXT NOT NULL,                   -- JSON, as it was at the task's end
     state      VARCHAR(16) NOT NULL DEFAULT 'waiting', -- waiting -> sent | refused | given up; by hand: waiting again
@@ -126,7 +126,7 @@ CREATE TABLE IF NOT EXISTS notices (
     due_at     BIGINT NOT NULL,                       -- the next attempt
     until      BIGINT NOT NULL,                       -- then it is given up
     tried_at   BIGINT,
-    code       INTEGER,                               -- HTTP status of the last answer
+    code       INTEGER,                               -- status of the last answer, by HTTP or SMTP
     message    VARCHAR(1000)                          -- what came of the last attempt
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
 

@@ -9,15 +9,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
+from benchmarks.farm.control import cpu_of
 from raven import names
 from raven.config import Settings
 from raven.ports import Storage
@@ -78,16 +80,30 @@ def fill(url: str, storage: Storage, objects: int, gone: float) -> None:
 def measure(name: str, environment: dict[str, str], *options: str) -> Run:
     """A process of its own, as cron starts it."""
     command, begun = [sys.executable, str(ROOT / "scrub.py"), "--most", "100", *options], time.monotonic()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        said = run.stdout.read()
-        _, status, used = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(status)
-    if run.returncode:
-        raise click.ClickException(f"scrub.py ended with {run.returncode}: {said[-500:]}")
-    words = said.splitlines()[-1].split()
-    seconds, cpu = time.monotonic() - begun, used.ru_utime + used.ru_stime
-    return Run(name, seconds, cpu, used.ru_maxrss / 1024, int(words[0]), int(words[-2]))
+    with tempfile.TemporaryFile("w+") as said:
+        run = subprocess.Popen(command, env=environment, stdout=said)
+        peak = cpu = 0.0
+        while run.poll() is None:
+            peak, cpu = _peak(run.pid) or peak, max(cpu, _cpu(run.pid))
+            time.sleep(0.02)
+        said.seek(0)
+        words = said.read().splitlines()[-1].split()
+    return Run(name, time.monotonic() - begun, cpu, peak, int(words[0]), int(words[-2]))
+
+
+def _peak(pid: int) -> float:
+    """MB since it was started; what wait4 tells is at least what its parent had when it forked."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _cpu(pid: int) -> float:
+    with suppress(OSError):
+        return cpu_of(pid)
+    return 0.0
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

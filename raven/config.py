@@ -190,6 +190,24 @@ class Settings(BaseModel):
         description="What notices are signed with, by HMAC-SHA256; their receivers have the same. At least 16"
         " characters. Watcher only.",
     )
+    mail_server: str | None = Field(
+        default=None,
+        repr=False,
+        description="Mail server for notify_email and operators: smtp://host:25, with STARTTLS"
+        " smtp://user:password@host:587?tls=system, or smtps://host:465. This and what follows: watcher only.",
+    )
+    mail_from: str | None = Field(default=None, description="Whose address mails come from: raven@example.org.")
+    mail_domains: str | None = Field(
+        default=None,
+        description="Domains that notify_email may lie in, by commas: example.org, *.example.org; none is sent"
+        " anything.",
+    )
+    mail_operators: str | None = Field(
+        default=None, description="Addresses, by commas, that are told of troubles which need a person."
+    )
+    mail_minutes: float = Field(
+        default=30, gt=0, le=24 * 60, description="At most one mail to operators in so many minutes."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level logged; debug also says what is normal."
     )

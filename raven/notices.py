@@ -20,7 +20,7 @@ class Notice:
     id: int
     task_id: int
     event: str
-    """done or failed."""
+    """The task's state, or `alarm`."""
     url: str
     state: str
     """waiting, sent, refused (by Raven's own rules) or given up."""
@@ -30,7 +30,7 @@ class Notice:
     """Of one that waits: when it is tried next."""
     tried_at: int | None
     code: int | None
-    """HTTP status of the last answer."""
+    """Status of the last answer, by HTTP or SMTP."""
     message: str | None
     """What came of the last attempt."""
 

@@ -31,12 +31,13 @@ def _numbers(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> t
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, times in UTC.")
 @with_settings
 def notices_command(settings: Settings, wanted: tuple[bool, int | None], limit: int, as_json: bool) -> None:
-    """Lists the notices to the callback_url of tasks, or of TASK; with `again` sends the notice ID once more.
+    """Lists what was told to the callback_url and notify_email of tasks, or of TASK; with `again` tells ID once more.
 
-    Times are this host's. For operators. What came of each attempt is in `raven log`.
+    Times are this host's. Clients see their own; sending again is for operators. What came of each attempt is in `raven
+    log`. Mails to operators are of task 0.
     """
     again, number = wanted
-    with database_of(settings) as database:
+    with database_of(settings, client=True) as database:
         if again and number is not None:
             send_again(database, number, time.time_ns() // 1_000_000)
             click.echo(json.dumps({"id": number, "state": "waiting"}) if as_json else f"notice {number} is sent again")

@@ -21,7 +21,8 @@ HEAD = """\
 # raven-watcher.env, raven-master.env, raven-worker.env.
 #
 # What may hold a password can lie in a file that a variable names instead: RAVEN_DATABASE_FILE, RAVEN_BROKER_FILE,
-# RAVEN_STORAGE_FILE, RAVEN_CALLBACK_SECRET_FILE, RAVEN_UPSTREAM_DATABASE_FILE.
+# RAVEN_STORAGE_FILE, RAVEN_CALLBACK_SECRET_FILE, RAVEN_UPSTREAM_DATABASE_FILE,
+# RAVEN_MAIL_SERVER_FILE.
 #
 # Not Raven's own: keys of s3:// by the usual AWS means, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY here.
 """

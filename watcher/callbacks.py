@@ -20,6 +20,7 @@ FIRST_MS, LONGEST_MS = 30_000, 3_600_000
 PORTS = {"http": 80, "https": 443}
 MOST_METADATA = 1_000_000
 """Characters: a server takes no statement of any size, and a receiver no body of any size."""
+ENDS = ("done", "failed")
 SIGNATURE, NUMBER = "Raven-Signature", "Raven-Notice"
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _CARRIED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
@@ -31,6 +32,18 @@ Address = IPv4Address | IPv6Address
 def back_off(attempts: int) -> int:
     """Milliseconds from an attempt that failed, the `attempts`-th, to the next one."""
     return LONGEST_MS if attempts > 20 else min(LONGEST_MS, FIRST_MS << (attempts - 1))
+
+
+def is_wanted(options: str | None, status: str) -> bool:
+    """Whether the callback_url of a task with these options is told of this state; by default of the two ends.
+
+    Options that cannot be read are the default: the task fails by them, which is to be told.
+    """
+    try:
+        wanted = json.loads(options or "{}").get("notices", ENDS)
+    except (ValueError, AttributeError):
+        wanted = ENDS
+    return wanted == "all" or (status in wanted if isinstance(wanted, list | tuple) else status in ENDS)
 
 
 def payload(task: Mapping[str, Any], thumbnails: str | None) -> str:

@@ -1,4 +1,5 @@
-"""The courier: sends notices to the callback_url of tasks, in threads of its own, so that no turn waits for a host.
+"""The courier: sends notices to the callback_url and notify_email of tasks, and mails to operators, in threads of its
+own, so that no turn waits for a host.
 
 It has its own connection to the database. Of several watchers' couriers one is at work, whoever has the lock.
 """
@@ -9,7 +10,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +20,10 @@ from raven import __version__
 from raven.config import Settings
 from raven.errors import ConfigError, OptionInvalid, Standby, Transient, Unavailable
 from raven.ports import Database
+from watcher.alarms import Alarms
 from watcher.callbacks import NUMBER, SIGNATURE, Allowed, signature
+from watcher.letters import MAIL
+from watcher.mail import Mail
 from watcher.notices import NoticeRow, Notices
 from watcher.post import SECONDS, post
 
@@ -29,6 +33,7 @@ REST_SECONDS = 30.0  # a host that did not answer is left alone for so long: sev
 TURN_SECONDS = 0.5
 STANDBY_SECONDS = 5.0
 FORGET_SECONDS = 60.0
+LOOK_SECONDS = 10.0  # between looks for troubles that operators are told of
 SECRET_CHARACTERS = 16  # a shorter one could be guessed from a notice
 
 log = structlog.get_logger()
@@ -49,7 +54,10 @@ class Answer:
 
 
 class Courier:
-    """One turn after the other; `clock` gives milliseconds since 1970. Raises ConfigError."""
+    """One turn after the other; `clock` gives milliseconds since 1970. Raises ConfigError.
+
+    `away`: what is wrong that the database does not know, for operators, by name and sentence.
+    """
 
     def __init__(
         self,
@@ -58,6 +66,7 @@ class Courier:
         clock: Callable[[], int],
         tls: ssl.SSLContext | None = None,
         seconds: float = SECONDS,
+        away: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._allowed = Allowed.of(settings.callback_hosts, settings.callback_networks)
         self._secret = settings.callback_secret or ""
@@ -68,6 +77,9 @@ class Courier:
             )
         self._database, self._clock, self._seconds = database, clock, seconds
         self._notices = Notices(database, settings.node)
+        self._mail = Mail.of(settings)
+        self._alarms = Alarms(database, self._mail.operators, round(settings.mail_minutes * 60_000), away)
+        self._looked = float("-inf")
         self._tls = tls or ssl.create_default_context()
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="notice")
         self._under_way: dict[int, tuple[NoticeRow, Future[Answer]]] = {}
@@ -93,6 +105,9 @@ class Courier:
     def turn(self) -> None:
         """Notes what has come of attempts, begins those that are due. Raises Unavailable."""
         self._note_answers()
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            self._alarms.look(self._clock())
         self._send_due()
         if time.monotonic() - self._forgot >= FORGET_SECONDS:
             self._forget_after = self._notices.forget_gone(self._forget_after)
@@ -127,6 +142,8 @@ class Courier:
     def _attempt(self, row: NoticeRow) -> Answer:
         """In a thread of the pool."""
         try:
+            if row.host == MAIL:
+                return Answer(*self._mail.send(row, self._clock(), self._seconds))
             target, body = self._allowed.target(row.url), row.body.encode()
             headers = {
                 "User-Agent": f"raven/{__version__}",

@@ -6,8 +6,10 @@ Of several, one turns and the others stand by: it holds a lock of the database, 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
@@ -15,12 +17,14 @@ from raven.config import Settings
 from raven.daemon import Signals, daemon_command
 from raven.errors import Standby, Unavailable
 from raven.notify import Notifier
+from raven.ports import Broker
 from raven.profile import load_profiles
 from raven.schema import check_closely
 from raven.wiring import COURIER_LOCK, WATCHER_LOCK, open_broker, open_database
 from watcher.courier import Courier
 from watcher.watcher import Watcher, steady_clock
 
+CONNECT_SECONDS = 30.0  # that a broker may take at the start
 PAUSE = 1.0  # s between turns while a server is away
 
 log = structlog.get_logger()
@@ -30,7 +34,8 @@ def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:
     """Everything that it knows is in the database, so a signal stops it between two turns."""
     database, broker = open_database(settings, WATCHER_LOCK), open_broker(settings)
     profiles = load_profiles(settings.profiles)
-    courier = Courier(settings, open_database(settings, COURIER_LOCK), steady_clock())
+    away = partial(_away, broker, time.monotonic())
+    courier = Courier(settings, open_database(settings, COURIER_LOCK), steady_clock(), away=away)
     notifier.ready()  # all that may be wrong here is right; servers may be away for hours
     _await_schema(settings, signals, notifier)
     leads = threading.Event()
@@ -39,6 +44,13 @@ def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:
         notifier.stopping()
     broker.close()
     database.close()
+
+
+def _away(broker: Broker, begun: float) -> dict[str, str]:
+    """What operators must hear of a server that the database does not know of."""
+    if broker.connected_since() is None and time.monotonic() - begun > CONNECT_SECONDS:
+        return {"broker away": "RabbitMQ does not answer the watcher: no job is handed out"}
+    return {}
 
 
 @contextmanager

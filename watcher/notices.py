@@ -1,12 +1,14 @@
-"""All SQL about notices, which MariaDB and SQLite both understand: what is to be told to a callback_url."""
+"""All SQL about notices, which MariaDB and SQLite both understand: what a task's callback_url and mails are to say."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 
-from raven.ports import Database
-from watcher.callbacks import DAY_MS, back_off, host_of, payload
+from raven.ports import Database, Row
+from watcher.alarms import NOBODY
+from watcher.callbacks import DAY_MS, ENDS, back_off, host_of, is_wanted, payload
+from watcher.letters import MAIL
 
 SLICE = 1000
 """Notices that are looked at in one go for tasks that are gone."""
@@ -36,29 +38,32 @@ class Notices:
         self._database, self._node = database, node
 
     def add(self, task: int, now: int, thumbnails: str | None = None) -> None:
-        """Of a task that has just ended and has a callback_url; within the transaction that ends it."""
+        """Of a task that has just come to another state, for whom it names; within the transaction of that."""
         rows = self._database.query(
-            "SELECT id, reference, status, message, url, duration, metadata, callback_url FROM tasks"
-            " WHERE id = ? AND callback_url IS NOT NULL AND callback_url <> ''",
+            "SELECT id, reference, status, message, url, duration, metadata, options, callback_url, notify_email"
+            " FROM tasks WHERE id = ? AND COALESCE(NULLIF(callback_url, ''), NULLIF(notify_email, '')) IS NOT NULL",
             (task,),
         )
         for row in rows:
-            self._database.execute(
-                "INSERT INTO notices (task_id, event, url, host, body, created_at, due_at, until)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(task, row["status"], row["callback_url"], host_of(row["callback_url"])),
-                    *(payload(row, thumbnails), now, now, now + DAY_MS),
-                ),
-            )
+            if row["callback_url"] and is_wanted(row["options"], row["status"]):
+                self._add(row, row["callback_url"], host_of(row["callback_url"]), thumbnails, now)
+            if row["notify_email"] and row["status"] in ENDS:
+                self._add(row, MAIL + row["notify_email"], MAIL, thumbnails, now)
+
+    def _add(self, task: Row, url: str, host: str, thumbnails: str | None, now: int) -> None:
+        self._database.execute(
+            "INSERT INTO notices (task_id, event, url, host, body, created_at, due_at, until)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (task["id"], task["status"], url, host, payload(task, thumbnails), now, now, now + DAY_MS),
+        )
 
     def due(self, now: int, limit: int, under_way: Collection[int], hosts: Collection[str]) -> list[NoticeRow]:
-        """Those to be sent now, of each task the oldest alone, but for those under way and those to these hosts."""
+        """Those to be sent now, but for those under way and those to these hosts; of a task to one place the oldest."""
         rows = self._database.query(
             f"SELECT {_COLUMNS} FROM notices AS n WHERE n.state = 'waiting' AND n.due_at <= ?"
             f" AND n.id NOT IN ({_marks(under_way)}) AND n.host NOT IN ({_marks(hosts)})"
             " AND NOT EXISTS (SELECT 1 FROM notices AS e"
-            " WHERE e.task_id = n.task_id AND e.state = 'waiting' AND e.id < n.id)"
+            " WHERE e.task_id = n.task_id AND e.state = 'waiting' AND e.id < n.id AND e.url = n.url)"
             f" ORDER BY n.due_at, n.id LIMIT {int(limit)}",
             (now, *(under_way or [0]), *(hosts or ["-"])),
         )
@@ -66,13 +71,15 @@ class Notices:
 
     def is_wanted(self, row: NoticeRow) -> bool:
         """Whether the task is still there; else its notices are gone too."""
-        if self._database.query("SELECT id FROM tasks WHERE id = ?", (row.task_id,)):
+        if row.task_id == NOBODY or self._database.query("SELECT id FROM tasks WHERE id = ?", (row.task_id,)):
             return True
         self._database.execute("DELETE FROM notices WHERE task_id = ?", (row.task_id,))
         return False
 
     def sent(self, row: NoticeRow, code: int, now: int) -> None:
-        self._note(row, "sent", "sent", code, f"{row.host} answers {code}", now, now)
+        self._note(
+            row, "sent", "sent", code, f"{'the mail server' if row.host == MAIL else row.host} answers {code}", now, now
+        )
 
     def refused(self, row: NoticeRow, message: str, now: int) -> None:
         """By our own rules: trying again cannot help, but another setting can, and then `raven notices again`."""
@@ -93,7 +100,7 @@ class Notices:
                 " WHERE id = ? AND state = 'waiting'",
                 (state, due, now, code, message[:1000], row.id),
             )
-            if noted:
+            if noted and row.task_id != NOBODY:
                 self._database.execute(
                     "INSERT INTO history (task_id, at, event, node, message) VALUES (?, ?, ?, ?, ?)",
                     (row.task_id, now, f"notice {how}", self._node, message[:1000]),
@@ -107,7 +114,7 @@ class Notices:
             f" FROM ({some}) AS n LEFT JOIN tasks AS t ON t.id = n.task_id ORDER BY n.id",
             (after,),
         )
-        for task in {int(row["task_id"]) for row in rows if row["found"] is None}:
+        for task in {int(row["task_id"]) for row in rows if row["found"] is None} - {NOBODY}:
             self._database.execute("DELETE FROM notices WHERE task_id = ?", (task,))
         return int(rows[-1]["id"]) if len(rows) == SLICE else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,6 +41,9 @@ class Options(BaseModel):
     thumbs: bool = Field(default=True, description="Whether thumbnails are made.")
     early: bool | None = Field(default=None, description="Whether it can be played before it is done; else the farm's.")
     download: bool | None = Field(default=None, description="Whether an MP4 for download is made; else the profile's.")
+    notices: Literal["all"] | tuple[TaskState, ...] = Field(
+        default=(TaskState.DONE, TaskState.FAILED), description="Of which states callback_url is told, or all."
+    )
 
 
 def task_profile(task: TaskRow, profiles: Mapping[str, Profile]) -> Profile:

@@ -85,13 +85,15 @@ class Tasks:
         return bool(self._database.query("SELECT 1 AS one FROM history WHERE task_id = ? LIMIT 1", (task,)))
 
     def set_status(self, task: int, status: TaskState) -> bool:
-        return bool(
-            self._database.execute(
-                "UPDATE tasks SET status = ?, started_at = COALESCE(started_at, CURRENT_TIMESTAMP)"
-                f" WHERE id = ? AND status <> ? AND status NOT IN ({states(ENDED)})",
-                (status, task, status),
-            )
+        """Whether it had another one. With a notice where that is wanted, so in a transaction."""
+        changed = self._database.execute(
+            "UPDATE tasks SET status = ?, started_at = COALESCE(started_at, CURRENT_TIMESTAMP)"
+            f" WHERE id = ? AND status <> ? AND status NOT IN ({states(ENDED)})",
+            (status, task, status),
         )
+        if changed:
+            self._notices.add(task, self._clock())
+        return bool(changed)
 
     def set_facts(self, task: int, metadata: str) -> None:
         self._database.execute(

@@ -13,7 +13,7 @@ import pymysql
 from pymysql.constants import CLIENT, ER
 from pymysql.cursors import DictCursor
 
-from raven.adapters import tls
+from raven import tls
 from raven.adapters.statements import statements
 from raven.errors import ConfigError, NoSchema, RowLocked, Standby, Unavailable
 from raven.ports import DatabaseAbout, Row

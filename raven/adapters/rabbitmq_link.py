@@ -17,7 +17,7 @@ from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorPhaseErrorBase
 from pika.channel import Channel
 
-from raven.adapters import tls
+from raven import tls
 from raven.errors import ConfigError, Unavailable
 
 FORM = "write it as amqp://user:password@host:5672/, for TLS as amqps://user:password@host:5671/?tls=FILE"

@@ -20,8 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as NoConnection
 
-from raven import names
-from raven.adapters import tls
+from raven import names, tls
 from raven.errors import FULL, ConfigError, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
 from raven.ports import DELETE_BATCH, Entry
 

@@ -35,6 +35,7 @@ def examine(environment: Mapping[str, str], file: Path | None, roles: Sequence[s
                 settings.storage,
                 settings.sources,
                 settings.upstream_database,
+                settings.mail_server,
             )
             if url
         ]

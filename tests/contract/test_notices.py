@@ -46,6 +46,8 @@ class Farm:
     connect: Connect
     settings: dict[str, Any]
     now: int = START
+    seconds: float = 0.5
+    """That a host may take."""
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ class Farm:
     def start(self, **settings: Any) -> Courier:
         """A fresh courier, as after a restart: it knows nothing but the rows."""
         found = Settings(**(self.settings | settings))
-        self.courier = Courier(found, self.connect(), lambda: self.now, TLS, seconds=0.5)
+        self.courier = Courier(found, self.connect(), lambda: self.now, TLS, seconds=self.seconds)
         self._stack.callback(self.courier.close)
         return self.courier
 

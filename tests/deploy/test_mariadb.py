@@ -200,7 +200,7 @@ def test_a_client_inserts_reads_and_deletes_as_if_it_were_alone(connect: Connect
     assert sport("SELECT source FROM tasks") == [("/srv/in/match.mkv",)]
 
 
-def test_a_client_sees_its_own_notices_without_their_texts_and_no_others(connect: Connect) -> None:
+def test_a_client_sees_its_own_notices_without_their_texts_and_no_others(connect: Connect, server: MariaDb) -> None:
     news, operator, watcher = (
         connect("news", "raven_public"),
         connect("alice", "raven"),
@@ -218,6 +218,9 @@ def test_a_client_sees_its_own_notices_without_their_texts_and_no_others(connect
     assert news("SELECT task_id, event, state, url FROM notices") == [
         (mine, "done", "waiting", "https://news.example/")
     ]
+    told = CliRunner().invoke(main, ["notices"], env={"RAVEN_DATABASE": url(server, "news", "raven_public")})
+    assert told.exit_code == 0, told.output
+    assert told.output.count("https://news.example/") == 1
     for forbidden in ("SELECT body FROM notices", "UPDATE notices SET state = 'sent'", "DELETE FROM notices"):
         with pytest.raises(pymysql.MySQLError):
             news(forbidden)

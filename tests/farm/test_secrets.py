@@ -36,7 +36,8 @@ DATABASE, BROKER, STORAGE = "D4t/ab:se@#?%-pass", "Br0k/er:w@rd#?%-pass", "St0r4
 CALLBACK = "C4llb/ack+s@cret-pass"
 WRONG = "Wr0ng/but:s@me#elsewhere%-pass"
 """What a person types who mistakes one password for another."""
-SECRETS = (DATABASE, BROKER, STORAGE, CALLBACK, WRONG)
+MAIL = "M4il/pass:w@rd#?%"
+SECRETS = (DATABASE, BROKER, STORAGE, CALLBACK, MAIL, WRONG)
 TOLD = b"-m\0worker\0"
 """The one daemon whose operator has put secrets into its environment; its children must have none of them."""
 ACCESS = "AKRAVENTESTSECRETS01"
@@ -134,6 +135,8 @@ def farm(tmp_path: Path, servers: Servers, syslog: Syslog, client: Receiver) -> 
         "RAVEN_SYSLOG": syslog.address,
         "RAVEN_CALLBACK_HOSTS": f"127.0.0.1:{client.port}",
         "RAVEN_CALLBACK_NETWORKS": "127.0.0.0/8",
+        "RAVEN_MAIL_FROM": "raven@farm.example",
+        "RAVEN_MAIL_DOMAINS": "news.example",
     }
     with closing(Farm(tmp_path, servers, **settings)) as farm:
         farm.s3 = servers.ceph.client(ACCESS, STORAGE)
@@ -148,6 +151,7 @@ def by_files(farm: Farm, folder: Path) -> dict[str, str]:
         "RAVEN_DATABASE_FILE": farm.servers.database,
         "RAVEN_BROKER_FILE": farm.servers.broker,
         "RAVEN_CALLBACK_SECRET_FILE": CALLBACK,
+        "RAVEN_MAIL_SERVER_FILE": f"smtp://raven:{quote(MAIL, safe='')}@127.0.0.1:{free_port()}?tls=system",
         "AWS_SHARED_CREDENTIALS_FILE": keys,
     }
     for name, text in texts.items():
@@ -246,7 +250,8 @@ def test_no_secret_stands_in_anything_that_is_written_said_or_shown(
         farm.start("worker", "worker", RAVEN_FFMPEG=str(gate.program))
         farm.until_seen()
         with tapped(rabbitmq_server, farm.servers.vhost) as messages:
-            task = farm.submit(generate_clip(farm.sources / "film.ts", 75), profile="tiny", callback_url=client.url())
+            told = {"callback_url": client.url(), "notify_email": "desk@news.example"}
+            task = farm.submit(generate_clip(farm.sources / "film.ts", 75), profile="tiny", **told)
             farm.until(lambda: spy.ran("chunk.nut"), "an encode has begun")
             for key in farm.keys("tmp/"):
                 heard.hear(key, farm.get(key))
@@ -276,7 +281,14 @@ def test_no_secret_stands_in_anything_that_is_written_said_or_shown(
         heard.hear("a notice", repr(post))
 
     everything = b"".join(text for _, text in heard.texts)
-    signs = (b'"kind":"encode"', b"master.m3u8", b"INSERT INTO `notices`", b"broker connected", b"does not exist")
+    signs = (
+        b'"kind":"encode"',
+        b"master.m3u8",
+        b"INSERT INTO `notices`",
+        b"broker connected",
+        b"does not exist",
+        b"mailto:desk",
+    )
     for sign in (*signs, b"raven_watcher_at_work 1"):
         assert sign in everything, sign  # so all was really heard
     assert any(what.endswith("task.json") for what, _ in heard.texts)

@@ -22,6 +22,7 @@ PURE = (
     *(f"watcher.{name}" for name in ("rows", "ledger", "plan", "transitions", "orders", "schedule", "show", "health")),
     "watcher.updates",
     "watcher.callbacks",
+    "watcher.letters",
     *(f"raven.{name}" for name in ("names", "model", "messages", "alive", "errors", "profile")),
     "raven.doctor.findings",
 )

@@ -12,9 +12,9 @@ from raven.cli import main
 from raven.schema import VERSION
 
 SCHEMA = Path(__file__).parents[2] / "db.sql"
-CLIENTS = ("submit /a", "list", "status 1", "watch 1", "cancel 1")
+CLIENTS = ("submit /a", "list", "status 1", "watch 1", "cancel 1", "notices")
 COMMANDS = (
-    *CLIENTS, "retry 1", "log 1", "top --once", "top --json", "nodes", "nodes drain a", "nodes resume a", "notices",
+    *CLIENTS, "retry 1", "log 1", "top --once", "top --json", "nodes", "nodes drain a", "nodes resume a",
     "notices again 1",
 )  # fmt: skip
 

@@ -1,0 +1,91 @@
+"""What operators are told by mail: troubles that need them, together and seldom, and when they are over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from raven.ports import Database
+from raven.roster import current, read_nodes
+from watcher.callbacks import DAY_MS
+from watcher.letters import MAIL, alarm
+
+SETTLE_MS = 60_000
+"""A trouble that is over sooner needs nobody; nor is one over that comes back sooner."""
+NOBODY = 0
+"""The task of notices that are about none."""
+KEPT_MS = 30 * DAY_MS
+_TROUBLES = ("quarantined", "unfit", "disk", "memory", "silent")
+"""How states of nodes begin that do not come by an operator's own word."""
+_ALIKE = ("disk", "memory")
+"""What follows these changes from minute to minute."""
+
+
+@dataclass
+class Alarms:
+    """The troubles, and what was told of them. What was told last is in the database, so a restart tells nothing anew.
+
+    `away`: troubles that are not in the database, by name and sentence.
+    """
+
+    database: Database
+    operators: tuple[str, ...]
+    interval_ms: int
+    away: Callable[[], Mapping[str, str]] = dict
+    _since: dict[str, int] = field(default_factory=dict)
+    _gone: dict[str, int] = field(default_factory=dict)
+
+    def look(self, now: int) -> bool:
+        """Notes what is wrong; whether it has written a mail. Raises Unavailable."""
+        if not self.operators:
+            return False
+        troubles = self.troubles(now)
+        self._since = {name: self._since.get(name, now) for name in troubles}
+        told, at = self._told()
+        self._gone = {name: self._gone.get(name, now) for name in told if name not in troubles}
+        new = {name for name, since in self._since.items() if name not in told and now - since >= SETTLE_MS}
+        over = {name for name, since in self._gone.items() if now - since >= SETTLE_MS}
+        if not (new or over) or now - at < self.interval_ms:
+            return False
+        still = {name: text for name, text in told.items() if name not in over}
+        text = alarm([troubles[name] for name in new], still.values(), [told[name] for name in over])
+        self._write(text, still | {name: troubles[name] for name in new}, now)
+        return True
+
+    def troubles(self, now: int) -> dict[str, str]:
+        """By a name that stays while the trouble does."""
+        found = dict(self.away())
+        nodes = current(read_nodes(self.database, now))
+        for node in nodes:
+            for state in node.state.split("; "):
+                word = state.partition(":")[0].strip()
+                if word in _TROUBLES and not ("quarantined" in node.state and word == "silent"):
+                    found[f"{word} {node.role} {node.name}"] = (
+                        f"{node.role or 'node'} {node.name}: {word if word in _ALIKE else state}"
+                    )
+        waiting = self.database.query("SELECT id FROM tasks WHERE status IN ('new', 'preparing', 'encoding') LIMIT 1")
+        for role in ("master", "worker"):
+            if waiting and not any(node.live and node.role == role for node in nodes):
+                found[f"no {role}"] = f"no {role} is heard of, and tasks wait"
+        return found
+
+    def _told(self) -> tuple[dict[str, str], int]:
+        """What stood in the last mail as being there, and when that was."""
+        rows = self.database.query(
+            "SELECT body, created_at FROM notices WHERE task_id = ? ORDER BY id DESC LIMIT 1", (NOBODY,)
+        )
+        if not rows:
+            return {}, 0
+        return dict(json.loads(rows[0]["body"])["troubles"]), int(rows[0]["created_at"])
+
+    def _write(self, text: dict[str, str], troubles: dict[str, str], now: int) -> None:
+        body = json.dumps(text | {"troubles": troubles})
+        with self.database.transaction():
+            self.database.execute("DELETE FROM notices WHERE task_id = ? AND created_at < ?", (NOBODY, now - KEPT_MS))
+            for operator in self.operators:
+                self.database.execute(
+                    "INSERT INTO notices (task_id, event, url, host, body, created_at, due_at, until)"
+                    " VALUES (?, 'alarm', ?, ?, ?, ?, ?, ?)",
+                    (NOBODY, MAIL + operator, MAIL, body, now, now, now + DAY_MS),
+                )

@@ -1,0 +1,61 @@
+"""The mails of notices: whether one may be sent, and sending it."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from raven.config import Settings
+from raven.errors import ConfigError, OptionInvalid
+from watcher.letters import MAIL, Domains, address, addresses, letter
+from watcher.mailer import LATER, Mailer
+from watcher.notices import NoticeRow
+
+HOUR_MS = 3_600_000
+MOST_HOUR = 100
+"""Mails to one address within an hour: a client with a thousand films, or one that means harm, is no flood."""
+
+
+@dataclass
+class Mail:
+    """By the settings; without a server nobody is sent anything. Safe for several threads."""
+
+    mailer: Mailer | None
+    sender: str
+    domains: Domains
+    operators: tuple[str, ...]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _sent: defaultdict[str, deque[int]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST_HOUR)))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Mail:
+        """Raises ConfigError."""
+        domains = Domains.of(settings.mail_domains)
+        operators = addresses(settings.mail_operators, "mail_operators")
+        if settings.mail_server is None:
+            if domains.names or operators:
+                raise ConfigError("mail_server: set it beside mail_domains and mail_operators, as smtp://host:25")
+            return cls(None, "", domains, ())
+        if settings.mail_from is None:
+            raise ConfigError("mail_from: set it beside mail_server to the address that mails come from")
+        return cls(Mailer.of(settings.mail_server), address(settings.mail_from, "mail_from"), domains, operators)
+
+    def send(self, row: NoticeRow, now: int, seconds: float) -> tuple[int, str]:
+        """A status, and why it was not taken now. Raises OptionInvalid where no mail may go there, Unavailable."""
+        if self.mailer is None:
+            raise OptionInvalid("notify_email: no mail is sent, as RAVEN_MAIL_SERVER is not set")
+        recipient = row.url.removeprefix(MAIL)
+        if recipient not in self.operators:
+            recipient = self.domains.recipient(recipient)
+        if not self._may(recipient.lower(), now):
+            return LATER, f"{MOST_HOUR} mails have gone to this address within an hour; the others wait"
+        return self.mailer.send(letter(row.id, self.sender, recipient, row.body), seconds)
+
+    def _may(self, recipient: str, now: int) -> bool:
+        with self._lock:
+            sent = self._sent[recipient]
+            if len(sent) == MOST_HOUR and now - sent[0] < HOUR_MS:
+                return False
+            sent.append(now)
+            return True
