@@ -55,7 +55,7 @@ class Postmaster:
             await asyncio.sleep(3600)
         if said == OK:
             mail: Any = message_from_bytes(envelope.original_content or b"", policy=default)
-            login = session.login_data.decode() if session.login_data else None
+            login = session.auth_data.login.decode() if session.auth_data else None
             sender, to = str(envelope.mail_from), list(envelope.rcpt_tos)
             self.taken.append(Taken(sender, to, mail, session.ssl is not None, login))
         return said
@@ -75,9 +75,7 @@ def mail_server(tls: ssl.SSLContext | None = None, login: tuple[str, str] | None
     def judge(server: SMTP, session: Session, envelope: Envelope, how: str, told: Any) -> AuthResult:
         good = isinstance(told, LoginPassword) and login is not None
         right = good and (told.login, told.password) == (login[0].encode(), login[1].encode())  # type: ignore[index]
-        if right:
-            session.login_data = told.login
-        return AuthResult(success=bool(right))
+        return AuthResult(success=bool(right), handled=False, auth_data=told)
 
     options: dict[str, Any] = {"tls_context": tls, "require_starttls": tls is not None}
     if login is not None:
