@@ -9,11 +9,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tests.servers.process import clean_environment, launch_here, missing_program, program, run
+from tests.hosts.firewall import firewall
+from tests.servers.process import ServerError, clean_environment, launch_here, missing_program, program, run
 
 T = TypeVar("T")
 _NEW_MOUNTS, _NEW_HOST_NAME, _NEW_NETWORK = 0x00020000, 0x04000000, 0x40000000
@@ -30,10 +31,11 @@ def missing() -> str | None:
 def forbidden() -> str | None:
     """Say why this kernel lets us make no hosts, if it does not."""
     try:
-        host = Host("trial")
-    except OSError as error:
+        with closing(Host("trial")) as host:
+            host.run("ip", "link", "add", "name", "bridge", "type", "bridge")
+            host.run("nft", "-f", "-", text=firewall(outward=()))
+    except (OSError, ServerError) as error:
         return f"hosts in namespaces cannot be made here: {error} (as root, and not in every container)"
-    host.close()
     return None
 
 
