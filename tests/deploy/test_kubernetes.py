@@ -13,9 +13,10 @@ import yaml
 
 from raven import names
 from raven.config import Settings
+from tests.deploy import rights
 from tests.deploy.containers import EXECUTABLES, KNOWN_VARIABLES
 from tests.deploy.tools import DEPLOY
-from watcher.ledger import CHUNK, SECOND
+from tests.servers.mariadb import MariaDb
 from watcher.rows import OPEN
 
 FOLDER = DEPLOY / "kubernetes"
@@ -193,11 +194,29 @@ def test_workers_are_scaled_by_the_queues_and_the_jobs_that_are_theirs() -> None
     (query,) = (trigger["metadata"]["query"] for trigger in triggers if trigger["type"] == "mysql")
 
     assert queues == [names.lane_queue("worker"), names.lane_queue(names.light("worker"))]
-    words = set(re.findall(r"'(\w+)'", query))
-    kinds = {kind for kind in words if kind not in set(OPEN)}
-    assert kinds == {CHUNK, SECOND, "audio", "text"}
-    assert {names.role_of(kind) for kind in kinds} == {"worker"}
-    assert words - kinds == set(OPEN)
+    lanes = {"worker", names.light("worker")}
+    assert set(re.findall(r"'([\w.]+)'", query)) == lanes | set(OPEN)
+
+
+@pytest.mark.servers
+def test_the_scaler_counts_what_wants_a_slot_with_rights_that_read_alone(mariadb_server: MariaDb) -> None:
+    """As many pods as chunks, or as sounds and texts, whichever are more: each has a slot for both."""
+    (trigger,) = (t for t in objects("ScaledObject")[0]["spec"]["triggers"] if t["type"] == "mysql")
+    chunks, light = "worker", names.light("worker")
+    rows = [(chunks, "waiting"), (chunks, "queued"), (chunks, "running"), (chunks, "done"), ("master", "waiting")]
+    rows += [(light, "running"), (light, "failed")]
+
+    with rights.installed(mariadb_server) as server:
+
+        def asked() -> int:
+            query = trigger["metadata"]["query"]
+            said = server.run_script("raven", query, "raven_scrub", rights.PASSWORDS["raven_scrub"])
+            return int(said.splitlines()[1])
+
+        assert asked() == 0
+        values = ", ".join(f"(1, 'x', {n}, '{lane}', '{state}')" for n, (lane, state) in enumerate(rows))
+        server.run_script("raven", f"INSERT INTO jobs (task_id, kind, position, lane, state) VALUES {values}")  # noqa: S608
+        assert asked() == 3
 
 
 def test_keda_finds_each_secret_that_it_is_to_look_with() -> None:
