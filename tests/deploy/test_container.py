@@ -160,6 +160,9 @@ def test_passwords_that_are_in_use_stay(secrets: Path) -> None:
 @pytest.mark.servers
 def test_mariadb_takes_the_accounts_and_lets_each_in(secrets: Path, mariadb_server: MariaDb) -> None:
     """In the order in which its image loads the files."""
+    users = re.findall(r"CREATE USER IF NOT EXISTS (\w+)@", (secrets / "accounts.sql").read_text("utf-8"))
+    without = "".join(f"DROP USER IF EXISTS {user}@'%';" for user in users)
+    mariadb_server.run_script("mysql", without)  # those of other tests have other passwords
     mariadb_server.create_database("raven")
     try:
         for file in (SCHEMA, DEPLOY / "mariadb" / "rights.sql", secrets / "accounts.sql"):
@@ -172,8 +175,7 @@ def test_mariadb_takes_the_accounts_and_lets_each_in(secrets: Path, mariadb_serv
     finally:
         mariadb_server.drop_database("raven_public")
         mariadb_server.drop_database("raven")
-        users = re.findall(r"CREATE USER IF NOT EXISTS (\w+)@", (secrets / "accounts.sql").read_text("utf-8"))
-        mariadb_server.run_script("mysql", "".join(f"DROP USER {user}@'%';" for user in users))
+        mariadb_server.run_script("mysql", without)
 
 
 @pytest.mark.servers
