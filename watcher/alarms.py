@@ -18,6 +18,8 @@ NOBODY = 0
 KEPT_MS = 30 * DAY_MS
 _TROUBLES = ("quarantined", "unfit", "disk", "memory", "silent")
 """How states of nodes begin that do not come by an operator's own word."""
+_WAITING = {"master": "'new', 'preparing', 'publishing'", "worker": "'encoding'"}
+"""By the role that such tasks wait for: a site that only wants metadata has no workers."""
 _ALIKE = ("disk", "memory")
 """What follows these changes from minute to minute."""
 
@@ -64,8 +66,8 @@ class Alarms:
                     found[f"{word} {node.role} {node.name}"] = (
                         f"{node.role or 'node'} {node.name}: {word if word in _ALIKE else state}"
                     )
-        waiting = self.database.query("SELECT id FROM tasks WHERE status IN ('new', 'preparing', 'encoding') LIMIT 1")
-        for role in ("master", "worker"):
+        for role, states in _WAITING.items():
+            waiting = self.database.query(f"SELECT id FROM tasks WHERE status IN ({states}) LIMIT 1")  # noqa: S608 - constants
             if waiting and not any(node.live and node.role == role for node in nodes):
                 found[f"no {role}"] = f"no {role} is heard of, and tasks wait"
         return found

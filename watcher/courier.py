@@ -22,7 +22,7 @@ from raven.errors import ConfigError, OptionInvalid, Standby, Transient, Unavail
 from raven.ports import Database
 from watcher.alarms import Alarms
 from watcher.callbacks import NUMBER, SIGNATURE, Allowed, signature
-from watcher.letters import MAIL
+from watcher.letters import MAIL, alarm
 from watcher.mail import Mail
 from watcher.notices import NoticeRow, Notices
 from watcher.post import SECONDS, post
@@ -33,6 +33,7 @@ REST_SECONDS = 30.0  # a host that did not answer is left alone for so long: sev
 TURN_SECONDS = 0.5
 STANDBY_SECONDS = 5.0
 FORGET_SECONDS = 60.0
+AWAY_SECONDS = 300.0  # that the database may be away before operators are told
 LOOK_SECONDS = 10.0  # between looks for troubles that operators are told of
 SECRET_CHARACTERS = 16  # a shorter one could be guessed from a notice
 
@@ -80,6 +81,7 @@ class Courier:
         self._mail = Mail.of(settings)
         self._alarms = Alarms(database, self._mail.operators, round(settings.mail_minutes * 60_000), away)
         self._looked = float("-inf")
+        self._away_since: float | None = None
         self._tls = tls or ssl.create_default_context()
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="notice")
         self._under_way: dict[int, tuple[NoticeRow, Future[Answer]]] = {}
@@ -92,10 +94,12 @@ class Courier:
             pause = TURN_SECONDS
             try:
                 self.turn()
+                self._away_since = None
             except Standby:
-                pause = STANDBY_SECONDS
+                pause, self._away_since = STANDBY_SECONDS, None
             except Transient as error:
                 log.warning("notices wait for the database", fault=str(error))
+                self._tell_away(str(error))
             except Exception:  # a fault here must neither end the watcher nor all notices to come
                 log.exception("notices: a turn broke")
                 pause = STANDBY_SECONDS
@@ -112,6 +116,16 @@ class Courier:
         if time.monotonic() - self._forgot >= FORGET_SECONDS:
             self._forget_after = self._notices.forget_gone(self._forget_after)
             self._forgot = time.monotonic()
+
+    def _tell_away(self, fault: str) -> None:
+        """Operators, of a database that is away for long; by mail alone, as there is no row to write it into."""
+        now = time.monotonic()
+        self._away_since = now if self._away_since is None else self._away_since
+        if now - self._away_since >= AWAY_SECONDS:
+            self._away_since = float("inf")  # once is enough
+            self._pool.submit(
+                self._mail.tell_operators, alarm([f"the database is away: {fault}"], (), ()), self._seconds
+            )
 
     @property
     def is_idle(self) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
+import structlog
+
 from raven.config import Settings
-from raven.errors import ConfigError, OptionInvalid
+from raven.errors import ConfigError, OptionInvalid, Unavailable
 from watcher.letters import MAIL, Domains, address, addresses, letter
 from watcher.mailer import LATER, Mailer
 from watcher.notices import NoticeRow
+
+log = structlog.get_logger()
 
 HOUR_MS = 3_600_000
 MOST_HOUR = 100
@@ -51,6 +56,17 @@ class Mail:
         if not self._may(recipient.lower(), now):
             return LATER, f"{MOST_HOUR} mails have gone to this address within an hour; the others wait"
         return self.mailer.send(letter(row.id, self.sender, recipient, row.body), seconds)
+
+    def tell_operators(self, text: dict[str, str], seconds: float) -> None:
+        """At once and once: what cannot wait for the log of notices."""
+        if self.mailer is None:
+            return
+        for operator in self.operators:
+            try:
+                code, fault = self.mailer.send(letter(0, self.sender, operator, json.dumps(text)), seconds)
+            except (OptionInvalid, Unavailable) as error:
+                code, fault = 0, str(error)
+            log.info("operator told", to=operator, code=code, subject=text["subject"], fault=fault)
 
     def _may(self, recipient: str, now: int) -> bool:
         with self._lock:

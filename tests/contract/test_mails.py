@@ -14,14 +14,17 @@ from raven.config import Settings
 from raven.errors import ConfigError, Unavailable
 from raven.notices import read_notices
 from raven.ports import Database
+from raven.wiring import open_database
 from tests.authority import Authority
 from tests.contract.databases import Connect
 from tests.contract.test_notices import START, TLS, Farm, settings_for, told
 from tests.receiver import Receiver, receiver, status
 from tests.servers.process import free_port
 from tests.smtp import HANG, MailServer, mail_server
+from tests.waiting import wait_until
 from watcher.alarms import NOBODY, SETTLE_MS
 from watcher.courier import Courier
+from watcher.daemon import at_work
 from watcher.letters import letter
 from watcher.mail import MOST_HOUR, Mail
 from watcher.mailer import Mailer
@@ -341,10 +344,29 @@ def test_operators_hear_of_a_broker_that_is_away_and_of_tasks_without_workers(fa
     settings = Settings(**(farm.settings | {"mail_operators": "alice@ops.example"}))
     away = {"broker away": "RabbitMQ does not answer"}
     farm.courier = Courier(settings, farm.connect(), lambda: farm.now, TLS, 60, away=lambda: away)
-    farm.database.execute("INSERT INTO tasks (source) VALUES ('/a')")
+    farm.database.execute("INSERT INTO tasks (source, status) VALUES ('/a', 'new'), ('/b', 'encoding')")
     with closing(farm.courier):
         looked(farm, 0)
         looked(farm, 2)
     (mail,) = post.postmaster.taken
     for words in ("RabbitMQ does not answer", "no master is heard of", "no worker is heard of"):
         assert words in mail.mail.get_content()
+
+
+def test_operators_hear_once_of_a_database_that_is_away_for_long(
+    post: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no row to write it into, so it goes at once."""
+    monkeypatch.setattr("watcher.courier.AWAY_SECONDS", 0.0)
+    url = f"mysql://raven:geheim@127.0.0.1:{free_port()}/raven"
+    settings = Settings(**(settings_of(post, url) | {"mail_operators": "alice@ops.example, bob@ops.example"}))
+    courier = Courier(settings, open_database(settings), lambda: START, TLS, 60)
+
+    with at_work(courier):
+        wait_until(lambda: len(post.postmaster.taken) == 2, "both are told")
+        wait_until(lambda: courier._away_since == float("inf"), "once")
+
+    assert [one.recipients[0] for one in post.postmaster.taken] == ["alice@ops.example", "bob@ops.example"]
+    text = post.postmaster.taken[0].mail.get_content()
+    assert "the database is away: MariaDB:" in text
+    assert "geheim" not in text
