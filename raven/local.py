@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from raven import names
 from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
 from raven.film import PARTS, STATE, Finished, film_in
+from raven.ports import Database
 from raven.profile import Profile, load_profiles
 from raven.schema import migrate
 from raven.snapshot import Snapshot, read_snapshot
@@ -69,7 +70,7 @@ class LocalFarm:
                 "slots": workers,
                 "early_playback": False,  # a film appears in its folder when it is whole
                 "node": "local",
-                "poll_seconds": 0.1,
+                "poll_seconds": 1.0,  # nobody else changes a row; what is reported wakes the watcher at once
                 "heartbeat_seconds": 0.5,
                 "attempts": min(settings.attempts, 3),  # a person waits
                 "away_hours": 0,
@@ -79,6 +80,8 @@ class LocalFarm:
         self._began = time.monotonic()
         self._fault: BaseException | None = None
         self._collected = False
+        self._view: Database
+        """A connection of its own for those who look on."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -92,14 +95,15 @@ class LocalFarm:
             except OSError as error:
                 raise UsageError(f"another raven encodes into {self._output} right now") from error
             self._begin()
-            threads = self._start()
-            try:
-                yield
-            finally:
-                self._stop.set()
-                for thread in threads:
-                    thread.join()
-                self._tidy(created)
+            with closing(open_database(self._settings)) as self._view:
+                threads = self._start()
+                try:
+                    yield
+                finally:
+                    self._stop.set()
+                    for thread in threads:
+                        thread.join()
+                    self._tidy(created)
 
     def _lock_file(self) -> IO[str]:
         try:
@@ -190,11 +194,7 @@ class LocalFarm:
         """How far it is. Raises what broke the watcher, if something did."""
         if self._fault is not None:
             raise self._fault
-        database = open_database(self._settings)
-        try:
-            return read_snapshot(database, TASK, time.monotonic() - self._began)
-        finally:
-            database.close()
+        return read_snapshot(self._view, TASK, time.monotonic() - self._began)
 
     def collect(self) -> Finished:
         """Moves the finished film into the output folder, what players open last. Raises TaskError if it failed."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from raven import names
 from raven.limits import Limits
 from raven.media.encoders import encoder_arguments
 from raven.media.filters import colour_filters, every_filter, grid_filters, picture_filters
@@ -73,37 +74,53 @@ class ChunkOrder:
 
 @dataclass(frozen=True)
 class _Branch:
-    """One output of the graph: its label, its size, and what comes before and after the picture is scaled to it."""
+    """One picture of the graph: its label, its size, what comes before it is scaled, and the outputs that have it."""
 
     label: str
     width: int
     height: int
-    after: str
+    format: str
+    outputs: tuple[str, ...]
     before: str = ""
     out_range: str = "tv"
     sdr: bool = True
 
+    @property
+    def after(self) -> str:
+        fan = f",{_split(self.outputs)}" if len(self.outputs) > 1 else f"[{self.outputs[0]}]"
+        return f"format={self.format}{fan}"
+
 
 def _branches(order: ChunkOrder) -> list[_Branch]:
-    found = [
-        _Branch(
-            f"v{i}",
-            r.width,
-            r.height,
-            f"format={r.pixel_format}[out{i}]",
-            every_filter(order.grid, r.every),
-            sdr=r.video_range == "SDR",
-        )
-        for i, r in enumerate(order.renditions)
-    ]
+    found = _rung_branches(order)
     if order.iframes:
         r, wanted = order.iframes.rendition, select_filter(order.grid, order.iframes.places)
-        found.append(_Branch("i", r.width, r.height, f"format={r.pixel_format}[iframes]", f"{wanted},"))
+        found.append(_Branch("i", r.width, r.height, r.pixel_format, (names.IFRAMES,), f"{wanted},"))
     if order.thumbs:
         frames = "+".join(f"eq(n\\,{frame - order.span.first})" for frame in order.thumbs)
         # JPEG is full range (JFIF); select first, so that only the wanted frames are scaled
-        found.append(_Branch("t", *order.thumb_size, "format=yuvj420p[thumbs]", f"select={frames},", "pc"))
+        found.append(_Branch("t", *order.thumb_size, "yuvj420p", ("thumbs",), f"select={frames},", "pc"))
     return found
+
+
+def _rung_branches(order: ChunkOrder) -> list[_Branch]:
+    """Rungs that differ in their encoding alone, as those of the same size mostly do, have their picture together."""
+    pictures: dict[tuple[int, int, str, int, bool], list[int]] = {}
+    for i, r in enumerate(order.renditions):
+        key = (r.width, r.height, r.pixel_format, r.every, r.video_range == "SDR")
+        pictures.setdefault(key, []).append(i)
+    return [
+        _Branch(
+            f"v{rungs[0]}",
+            width,
+            height,
+            pixel_format,
+            tuple(f"out{i}" for i in rungs),
+            every_filter(order.grid, every),
+            sdr=sdr,
+        )
+        for (width, height, pixel_format, every, sdr), rungs in pictures.items()
+    ]
 
 
 def encode_graph(order: ChunkOrder) -> str:
@@ -130,7 +147,7 @@ def encode_graph(order: ChunkOrder) -> str:
     return ";".join(chains)
 
 
-def _split(labels: list[str]) -> str:
+def _split(labels: Sequence[str]) -> str:
     return f"split={len(labels)}" + "".join(f"[{label}]" for label in labels)
 
 

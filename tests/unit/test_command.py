@@ -198,6 +198,21 @@ def test_of_an_hdr_film_all_that_is_sdr_has_one_tone_mapping_at_its_largest_size
     ]
 
 
+def test_rungs_of_one_picture_have_it_scaled_once() -> None:
+    # Given a size with two rates of bits, and a third rung of that size in another pixel format
+    deep = rendition(name="deep").model_copy(update={"pixel_format": "yuv420p10le"})
+    rungs = (rendition(name="low", crf=28), rendition(name="360p", width=640, height=360), rendition(name="high"), deep)
+
+    chains = encode_graph(chunk_order(renditions=rungs)).split(";")
+
+    assert chains[0].endswith(",split=3[v0][v1][v3]")
+    assert chains[1:] == [
+        "[v0]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p,split=2[out0][out2]",
+        "[v1]scale=640:360:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out1]",
+        "[v3]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p10le[out3]",
+    ]
+
+
 def test_rgb_gets_the_matrix_of_its_primaries_and_transparency_becomes_black() -> None:
     video = video_facts(colour={"color_primaries": "1"}, rgb=True, alpha=True)
 
