@@ -75,14 +75,16 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         "light_slots": "3", "keep_failed_hours": "7.5", "keep_hours": "7.5",
         "away_hours": "7.5", "owner_weights": "news=3,sport=0.5",
         "second_runs": "False",
-        "reserve_disk": "5000", "reserve_memory": "5000",
+        "reserve_disk": "5000", "reserve_memory": "5000", "mail_minutes": "7.5", "upstream_command": "list --ids",
     }  # fmt: skip
     value = special.get(name, "text")
 
     settings = load_settings({f"RAVEN_{name.upper()}": value})
 
     found = getattr(settings, name)
-    assert (",".join(f"{k}={v:g}" for k, v in found.items()) if isinstance(found, dict) else str(found)) == value
+    if isinstance(found, dict):
+        found = ",".join(f"{k}={v:g}" for k, v in found.items())
+    assert (" ".join(found) if isinstance(found, tuple) else str(found)) == value
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,7 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         ("temporary", "/nonexistent/raven"), ("limit_pixels", "100"), ("limit_seconds", "0"), ("limit_streams", "few"),
         ("limit_bytes", "-1"), ("owner_weights", "news"),
         ("owner_weights", "news=0"), ("owner_weights", "news=much"), ("limit_cpu_hours", "0"), ("stall_seconds", "0"),
+        ("mail_minutes", "0"), ("upstream_command", "list 'the ids"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
