@@ -38,7 +38,7 @@ class Touched:
 
 
 class _Batch:
-    """Rows and results that one batch of reports needs, read once, and what becomes of the rows, written once."""
+    """Rows and results that one batch of reports needs, read once, and what becomes of them, written once."""
 
     def __init__(self, store: Store, roll: Roll, rows: Mapping[int, JobRow], done: Collection[JobReport] = ()) -> None:
         self._store, self.roll = store, roll
@@ -46,6 +46,7 @@ class _Batch:
         self._twins = store.second_runs({report.task for report in done})
         self._references: dict[int, EncodeResult | None] = {}
         self._changes: dict[int, Transition] = {}
+        self.events: list[Event] = []
         self.purges: list[tuple[int, int]] = []
         """Tasks and positions of purges that have to run once more."""
 
@@ -63,6 +64,7 @@ class _Batch:
         self._store.apply_all(self._changes.values())
         for task, position in self.purges:
             self._store.purge_again(task, position, now)
+        self._store.record(self.events)
 
     def reference(self, task: int) -> EncodeResult | None:
         """The result of a chunk that is done, by which another is judged."""
@@ -88,7 +90,6 @@ class Reports:
 
     def __init__(self, tasks: Tasks, store: Store, nodes: Nodes, limits: Limits) -> None:
         self._tasks, self._store, self._nodes, self._limits = tasks, store, nodes, limits
-        self._events: list[Event] = []
 
     def take(self, deliveries: Sequence[Delivery], now: int) -> Touched:
         """All of a batch, within the transaction of the caller."""
@@ -113,7 +114,6 @@ class Reports:
         batch.write(now)
         touched.controls += roll.answers(now)
         touched.now |= {task for task in touched.soon if not self._store.chunks_open(task)}
-        self._write_history()
         return touched
 
     def take_away(self, rows: Sequence[JobRow], now: int) -> Touched:
@@ -127,7 +127,6 @@ class Reports:
                 touched.now.add(row.task_id)
                 touched.controls.append(CancelJob(job=row.id, below=row.attempt + 1))
         batch.write(now)
-        self._write_history()
         return touched
 
     @staticmethod
@@ -186,10 +185,6 @@ class Reports:
             return None
         if transition.event != "progress":
             message = transition.values.get("message")
-            self._events.append(Event(row.task_id, row.id, now, f"{row.kind} {transition.event}", node, message))
+            batch.events.append(Event(row.task_id, row.id, now, f"{row.kind} {transition.event}", node, message))
             log.debug("job changed", **about, event_name=transition.event, node=node, fault=message)
         return after
-
-    def _write_history(self) -> None:
-        events, self._events = self._events, []
-        self._store.record(events)

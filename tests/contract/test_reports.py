@@ -15,6 +15,7 @@ from raven import messages, names
 from raven.adapters.local_broker import LocalBroker
 from raven.alive import Alive
 from raven.config import Settings
+from raven.errors import Unavailable
 from raven.messages import CancelJob, ConfirmJob, Done, Failed, PurgeJob, Started
 from raven.model import EncodeResult, SegmentInfo, TrackSegments, Value
 from raven.ports import Consumer, Database
@@ -81,6 +82,23 @@ def add_purge(database: Database, position: int, state: str) -> None:
     """The task's purge job, of its temporary objects (0) or of all (1)."""
     columns = "task_id, kind, position, state, lane"
     database.execute(f"INSERT INTO jobs ({columns}) VALUES (1, 'purge', ?, ?, 'master.light')", (position, state))  # noqa: S608
+
+
+def test_a_report_whose_transaction_breaks_is_one_line_of_history_when_it_is_taken_again(
+    watcher: Watcher, broker: LocalBroker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_store: Store, _transitions: object) -> None:
+        raise Unavailable("MariaDB: Lost connection to server during query")
+
+    say(broker, messages.encode(Failed(task=1, job=1, attempt=1, node="a", message="no such file", permanent=True)))
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "apply_all", breaks)
+        with pytest.raises(Unavailable):
+            watcher.turn()
+    watcher.turn()
+    assert database.query("SELECT event, message FROM history WHERE event LIKE '%failed'") == [
+        {"event": "prepare failed", "message": "no such file"}
+    ]
 
 
 @pytest.mark.parametrize("what", POISON)
