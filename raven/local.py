@@ -26,7 +26,7 @@ from raven import names
 from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
 from raven.film import PARTS, STATE, Finished, film_in
-from raven.ports import Database
+from raven.ports import Broker, Database
 from raven.profile import Profile, load_profiles
 from raven.schema import migrate
 from raven.snapshot import Snapshot, read_snapshot
@@ -80,6 +80,7 @@ class LocalFarm:
         self._began = time.monotonic()
         self._fault: BaseException | None = None
         self._collected = False
+        self._broker: Broker
         self._view: Database
         """A connection of its own for those who look on."""
 
@@ -101,6 +102,7 @@ class LocalFarm:
                     yield
                 finally:
                     self._stop.set()
+                    self._broker.close()  # so that all who wait for something to do see it at once
                     for thread in threads:
                         thread.join()
                     self._tidy(created)
@@ -148,14 +150,14 @@ class LocalFarm:
         return f"{self._source}:{seen}:{self._profile}:{self._strict}:{hashlib.sha256(profile).hexdigest()[:16]}"[-255:]
 
     def _start(self) -> list[threading.Thread]:
-        broker, storage = open_broker(self._settings), open_storage(self._settings)
+        self._broker, storage = open_broker(self._settings), open_storage(self._settings)
         profiles = load_profiles(self._settings.profiles)
         agents = [
-            master.daemon.build_agent(self._settings, broker, storage),
-            worker.daemon.build_agent(self._settings, broker, storage),
+            master.daemon.build_agent(self._settings, self._broker, storage),
+            worker.daemon.build_agent(self._settings, self._broker, storage),
         ]
         database = open_database(self._settings)
-        watcher = Watcher(self._settings, database, broker, profiles)
+        watcher = Watcher(self._settings, database, self._broker, profiles)
 
         def watch() -> None:
             try:

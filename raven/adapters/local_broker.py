@@ -16,7 +16,8 @@ from raven.errors import Unavailable
 from raven.ports import Consumer
 
 # not SimpleQueue, whose get(timeout) can wait for ever when another thread snatches what woke it (CPython 3.11)
-_Queue: TypeAlias = "queue.Queue[bytes]"
+_Queue: TypeAlias = "queue.Queue[bytes | None]"
+"""Ends with None once the broker is closed."""
 KNOWN = frozenset([*names.QUEUES, *map(names.dead_letters, names.QUEUES)])
 
 
@@ -44,12 +45,23 @@ class _Consumer:
         deadline = time.monotonic() + max(timeout, 0.001)
         if not self._free.acquire(timeout=max(timeout, 0.001)):
             return None
-        try:
-            body = self._source.get(timeout=max(deadline - time.monotonic(), 0.001))
-        except queue.Empty:
+        body = self._next(deadline)
+        if body is None:
             self._free.release()
             return None
         return _Held(body, self._dead, self._free)
+
+    def _next(self, deadline: float) -> bytes | None:
+        try:
+            body = self._source.get(timeout=max(deadline - time.monotonic(), 0.001))
+            if body is None:  # the end is for all who wait; what was published after it still comes
+                self._source.put(None)
+                body = self._source.get_nowait()
+        except queue.Empty:
+            return None
+        if body is None:
+            self._source.put(None)
+        return body
 
     def pause(self) -> None:
         """Nothing is handed over but by `take`."""
@@ -101,4 +113,7 @@ class LocalBroker:
         return self._since
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Nobody waits any more: who takes gets what is there, or None at once."""
+        with self._lock:
+            for waited in [*self._queues.values(), *self._listeners]:
+                waited.put(None)
