@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.5
+"""Long: to look through all threads of a tree takes milliseconds of a core, which belongs to what is measured."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class _Sampler(threading.Thread):
 def measure(command: Sequence[str], folder: Path, settings: Mapping[str, str] | None = None) -> Measured:
     """Runs `command` in `folder`, with `settings` over this environment. Raises RuntimeError when it fails."""
     output = folder / "output.log"
+    environment = {**os.environ, **(settings or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled once, not by each process
     with output.open("wb") as log:
         begun = time.monotonic()
         process = subprocess.Popen(
@@ -83,7 +86,7 @@ def measure(command: Sequence[str], folder: Path, settings: Mapping[str, str] | 
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env={**os.environ, **(settings or {})},
+            env=environment,
         )
         sampler = _Sampler(process.pid)
         sampler.start()
