@@ -215,7 +215,7 @@ class Settings(BaseModel):
         default="auto", description="auto: pretty on a terminal, JSON elsewhere."
     )
     syslog: str | None = Field(
-        default=None, description="Log to syslog too, facility local7: /dev/log, or host:port for UDP."
+        default=None, description="Log to syslog too, facility local7: /dev/log, udp://host:port or tcp://host:port."
     )
     alive_file: Path | None = Field(
         default=None,

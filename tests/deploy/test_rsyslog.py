@@ -56,6 +56,7 @@ class Farm:
     def __init__(self, folder: Path) -> None:
         self._folder, self._port, self._input = folder, free_port(), free_port()
         self.log = folder / "raven.log"
+        self.log_host_url = f"tcp://{HOST}:{self._port}"
 
     def node(self) -> AbstractContextManager[None]:
         """It hears by UDP, as /dev/log is the machine's."""
@@ -70,9 +71,9 @@ class Farm:
         text = text.replace("/var/log/raven/raven.log", str(self.log)).replace('"10514"', f'"{self._port}"')
         return rsyslogd(self._folder, "loghost", text)
 
-    def say(self, event: str, length: int = 1) -> None:
-        """A daemon logs an event; it must not wait for anybody."""
-        command = [sys.executable, "-c", DAEMON, f"{HOST}:{self._input}", event, str(length)]
+    def say(self, event: str, length: int = 1, where: str | None = None) -> None:
+        """A daemon logs an event, by the node if nothing else is said; it must not wait for anybody."""
+        command = [sys.executable, "-c", DAEMON, where or f"{HOST}:{self._input}", event, str(length)]
         subprocess.run(command, check=True, timeout=20, capture_output=True)
 
     def until_heard(self) -> None:
@@ -110,7 +111,16 @@ def test_a_tasks_lines_are_found_on_the_log_host_whole(farm: Farm) -> None:
     assert '"task": 42,' in line
     assert '"node": "one"' in line
     assert "x" * 20_000 in line
-    assert re.match(r"\d{4}-\d\d-\d\dT\S+ \S+ raven-worker\[\d+\] \{", line)
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+ \S+ raven-worker\[\d+\] task=42 \{", line)
+    assert line.endswith("}")
+
+
+def test_a_daemon_may_speak_to_the_log_host_itself(farm: Farm) -> None:
+    """By TCP, without an rsyslog of its node."""
+    with farm.log_host():
+        farm.say("chunk encoded", 20_000, farm.log_host_url)
+        line = farm.until_logged("chunk encoded")
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+ \S+ raven-worker\[\d+\] task=42 \{", line)
     assert line.endswith("}")
 
 

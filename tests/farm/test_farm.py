@@ -187,15 +187,17 @@ def test_each_job_leaves_one_line_in_syslog_with_its_command(encoded: Encoded, s
         assert str(line["command"]).startswith(f"{ffmpeg()} -hide_banner")
         assert {"seconds", "frames", "speed", "bytes", "chunk", "attempt", "timestamp"} <= line.keys()
     assert any(line["event"] == "task done" and line["role"] == "watcher" for line in lines())
-    tags = {line.partition(">")[2].partition("[")[0] for line in syslog.lines}
+    tags = {line.split(" ")[3] for line in syslog.lines}
     assert tags == {"raven-watcher", "raven-master", "raven-worker"}
 
 
 def _syslog_event(line: str) -> dict[str, object]:
-    """The JSON of a line, whose facility has to be local7: <priority>raven-role[pid]: {...}"""
+    """The JSON of a line by RFC 5424, whose facility has to be local7."""
     priority, _, text = line.removeprefix("<").partition(">")
     assert int(priority) >> 3 == LOCAL7
-    event: dict[str, object] = json.loads(text.partition(": ")[2])
+    event: dict[str, object] = json.loads(text[text.index("{") :])
+    task = f"task={event['task']} " if "task" in event else ""
+    assert f" - - {task}{{" in text
     return event
 
 

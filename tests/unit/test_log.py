@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import redirect_stderr
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -207,12 +209,84 @@ def test_syslog_gets_each_line_too(stderr: Stderr) -> None:
         structlog.get_logger().info("job done", task=7)
 
         datagram = log_host.recv(65_536).decode()
-    priority, _, rest = datagram.partition(">")
-    assert priority == "<190"  # facility local7 (23), severity info (6)
-    tag, _, body = rest.partition(": ")
-    assert tag == f"raven-worker[{os.getpid()}]"
-    assert json.loads(body)["event"] == "job done"
+    # priority: facility local7 (23), severity info (6); then what RFC 5424, 6.2 wants
+    head, _, body = datagram.partition("{")
+    assert re.fullmatch(
+        rf"<190>1 \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{6}}Z \S+ raven-worker {os.getpid()} - - task=7 ", head
+    )
+    assert json.loads("{" + body)["event"] == "job done"
     assert [e["event"] for e in stderr.events] == ["job done"]
+
+
+def test_the_local_socket_gets_lines_as_the_c_library_writes_them(stderr: Stderr, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        log.settimeout(20)
+        stderr.configure(settings(syslog=str(tmp_path / "log")), "worker")
+        structlog.get_logger().info("started")
+        line = log.recv(65_536).decode()
+    assert line.startswith(f"<190>raven-worker[{os.getpid()}]: {{")
+
+
+class LogHost:
+    """A server by TCP that counts octets, as RFC 6587, 3.4.1 has it."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(30)
+        self.port: int = self._listener.getsockname()[1]
+
+    def frames(self) -> Iterator[str]:
+        """Of the first connection."""
+        connection, _ = self._listener.accept()
+        connection.settimeout(30)
+        with connection, connection.makefile("rb") as stream:
+            while length := b"".join(iter(lambda: stream.read(1).strip(), b"")):
+                yield stream.read(int(length)).decode()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def test_by_tcp_each_line_is_a_frame_also_one_with_line_breaks(stderr: Stderr) -> None:
+    with closing(LogHost()) as host:
+        stderr.configure(settings(syslog=f"tcp://127.0.0.1:{host.port}"), "worker")
+        structlog.get_logger().warning("job failed", task=7, fault="one\ntwo")
+        structlog.get_logger().info("job done", task=8)
+        first, second = itertools.islice(host.frames(), 2)
+    assert first.startswith("<188>1 ")
+    assert json.loads(first[first.index("{") :])["fault"] == "one\ntwo"
+    assert " task=8 {" in second
+
+
+def test_while_a_log_host_by_tcp_is_away_nobody_waits_and_when_it_is_back_what_was_lost_is_told(
+    stderr: Stderr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back, connect = threading.Event(), socket.create_connection
+
+    def connect_when_back(target: tuple[str, int], seconds: float) -> socket.socket:
+        if not back.is_set():
+            raise ConnectionRefusedError
+        return connect(target, seconds)
+
+    monkeypatch.setattr("raven.syslog.KEPT_LINES", 10)
+    monkeypatch.setattr("raven.syslog.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("raven.syslog.socket.create_connection", connect_when_back)
+    with closing(LogHost()) as host:
+        stderr.configure(settings(syslog=f"tcp://127.0.0.1:{host.port}"), "worker")
+        for number in range(300):
+            structlog.get_logger().info("job done", number=number)
+        back.set()
+        events = (json.loads(line[line.index("{") :]) for line in host.frames())
+        kept, told = [], next(events)
+        while "number" in told:
+            kept.append(told["number"])
+            told = next(events)
+
+    assert kept[0] == 0
+    assert len(kept) in (10, 11)  # in the queue, and in the hand of the thread
+    assert told["event"] == f"{300 - len(kept)} lines were lost while the syslog server was away"
+    assert told["level"] == "warning"
 
 
 def test_a_log_host_that_is_down_stops_nothing(stderr: Stderr) -> None:
@@ -227,7 +301,9 @@ def test_a_log_host_that_is_down_stops_nothing(stderr: Stderr) -> None:
     assert [e["event"] for e in stderr.events] == ["job done"] * 3
 
 
-@pytest.mark.parametrize("where", ["loghost", "loghost:syslog", ":514", "/nonexistent/log"])
+@pytest.mark.parametrize(
+    "where", ["loghost", "loghost:syslog", ":514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514"]
+)
 def test_a_syslog_that_is_not_there_is_refused_at_the_start(stderr: Stderr, where: str) -> None:
     with pytest.raises(ConfigError, match="syslog: "):
         stderr.configure(settings(syslog=where), "worker")
