@@ -125,8 +125,7 @@ def test_what_was_read_for_the_checker_while_the_film_grew_is_not_read_again(
         return get(storage, key, start, length)
 
     monkeypatch.setattr(DirectoryStorage, "get", noted)
-    wait_until(slow.announced, "the beginning is announced")
-    wait_until(slow.announced, "what it has is read")
+    wait_until(slow.announced, "the beginning is announced, and what it has is read")
     early = {f"seg-{number:06d}.m4s" for number in range(1, FIRST + 1)}
     trick = names.out_prefix(1) + names.IFRAMES
     assert {key.rpartition("/")[2] for key in reads if key.startswith(trick)} >= early
