@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from raven import names
 from raven.errors import FULL, NoRoom, ObjectMissing, StorageAway, Unavailable
 from raven.ports import Entry
 
@@ -142,9 +143,22 @@ class DirectoryStorage:
                         count += 1
                         if remove:
                             part.unlink()
+            if remove:
+                self._remove_empty()
         except OSError as error:
             raise _fault("clean", INCOMING, error) from error
         return count
+
+    def _remove_empty(self) -> None:
+        """Folders that are empty, as one who was killed while removing leaves them. A writer makes his own anew."""
+        for tree in names.TREES:
+            for folder, _, files in os.walk(self._root / tree, topdown=False):
+                if not files and Path(folder) != self._root / tree:
+                    try:
+                        Path(folder).rmdir()
+                    except OSError as error:
+                        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):  # in use, or another hand was faster
+                            raise
 
     def url(self, key: str) -> str:
         return f"{self._public_url}/{key}" if self._public_url else self._path(key).as_uri()

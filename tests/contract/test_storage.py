@@ -20,6 +20,7 @@ import pytest
 
 import raven.adapters.s3
 from raven import names
+from raven.adapters.directory import DirectoryStorage
 from raven.adapters.s3 import MULTIPART_BYTES
 from raven.errors import NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
 from raven.ports import Storage
@@ -453,6 +454,22 @@ def test_uploads_that_were_left_open_are_aborted_once_they_are_old_and_no_other_
     left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
     assert [upload["Key"] for upload in left] == ["backup/9"]
     assert storage.leftovers(-3600, remove=True) == 0
+
+
+def test_empty_folders_of_killed_removers_go_and_no_others(tmp_path: Path) -> None:
+    """Listings do not show them: nobody else would come upon them."""
+    storage = DirectoryStorage(tmp_path)
+    for key in ("out/1/a/b/c", "out/2/a", "tmp/3/a"):
+        storage.put(key, DIGITS)
+    storage.delete(["out/1/a/b/c", "tmp/3/a"])  # and killed before it came to the folders
+
+    assert storage.leftovers(3600, remove=False) == 0
+    assert (tmp_path / "out/1/a/b").is_dir()
+    assert storage.leftovers(3600, remove=True) == 0
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["2"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert keys(storage, "") == ["out/2/a"]
 
 
 def test_objects_are_removed_by_their_keys_whether_they_are_there_or_not(storage: Storage) -> None:
