@@ -1,7 +1,8 @@
 """The way in for video that survives no copying of packets: decoded once onto the grid, stored as lossless chunks.
 
-For streams without time stamps (raw H.264, HEVC, MPEG video), uncompressed pictures, which NUT does not describe,
-sources in which a packet without a time turns up, and those whose chunks do not decode. Slower, always right.
+For streams without time stamps (raw H.264, HEVC, MPEG video) or with those of decoding alone (H.264 in AVI),
+uncompressed pictures, which NUT does not describe, sources in which a packet without a time turns up, and those whose
+chunks do not decode. Slower, always right.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Conformer:
         return self._handed
 
     def _take(self, frames: Iterable[VideoFrame]) -> None:
+        frames = [_retimed(frame) for frame in frames] if self._facts.decode_timed else frames
         if self._filter is None:
             self._lay(frames)
             return
@@ -138,6 +140,12 @@ class Conformer:
         chunk = self._open.pop(0)
         self._handed += 1
         self._source.ready(self._handed - 1, chunk.path)
+
+
+def _retimed(frame: VideoFrame) -> VideoFrame:
+    """A frame that is shown when the packet was due that brought it out."""
+    frame.pts = frame.dts
+    return frame
 
 
 JITTER = Fraction(1, 50)

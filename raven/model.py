@@ -79,6 +79,10 @@ class VideoFacts(Value):
     """How it is cut: its packets are copied, or it is decoded onto the grid and stored lossless."""
     timed: bool = True
     """Whether its packets carry times; else its frames follow each other at the rate."""
+    decode_timed: bool = False
+    """Whether these are good as decode times alone, as those of AVI, which knows nothing of frames out of order."""
+    x264_build: int | None = Field(None, ge=1, le=9999)
+    """Of the x264 that has encoded it, as its first packet alone says: decoders make up for old ones' faults."""
     interlaced: Literal["no", "flagged", "tff", "bff"] = "no"
     """Whether fields are woven into its frames: where the stream says so of a frame, or all of them in this order."""
     fields: bool = False

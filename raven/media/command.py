@@ -196,8 +196,11 @@ def trial_command(ffmpeg: str) -> list[str]:
 
 
 def _read(ffmpeg: str, source: str, order: ChunkOrder) -> list[str]:
+    build = order.video.x264_build
     return [
         ffmpeg, *COMMON, *_PICTURES, *INPUT,
+        # 4:4:4 of x264 before build 151 is read by other rules, and the film says its build in the first packet alone
+        *(["-x264_build", str(build)] if build else []),
         "-max_pixels", str(order.max_pixels),  # pictures may grow in mid-stream, and a decoder allocates as told
         "-i", source,
     ]  # fmt: skip

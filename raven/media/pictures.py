@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from raven.media.grid import MAX_RATE, capped_rate, choose_rate
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = {"rawvideo", "wrapped_avframe", "v210", "v308", "v408", "v410", "yuv4", "r210"}  # not described by NUT
 SAYS_FIELDS = {"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "dvvideo"}  # codecs that tell it frame by frame
+_X264 = re.compile(rb"x264 - core ([0-9]{1,4})\b")
 FIELD_ORDERS: dict[int, Literal["tff", "bff"]] = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 """libavcodec's AVFieldOrder: which field is shown first."""
 
@@ -33,6 +37,7 @@ def video_facts(
     stated = (video.average_rate, video.guessed_rate) if timed else (video.guessed_rate, video.average_rate)
     declared = [Fraction(r) for r in stated if r]
     rate = choose_rate(times if timed else [], declared, tick, seconds)
+    misplaced = timed and decode_timed(frames, times)
     aspect = Fraction(video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or 1) or Fraction(1)
     shown_width = max(1, round(frame.width * aspect))
     orient, turned = orientation(_display_matrix(frame))
@@ -48,8 +53,10 @@ def video_facts(
         rate=capped_rate(rate),
         constant_rate=rate in declared,
         step=1 / rate,
-        way="conform" if not timed or video.codec_context.name in UNCOMPRESSED else "copy",
+        way="conform" if not timed or misplaced or video.codec_context.name in UNCOMPRESSED else "copy",
         timed=timed,
+        decode_timed=misplaced,
+        x264_build=_x264_build(video, head),
         interlaced=_interlaced(video, frames),
         orient=orient,
         pixel_format=frame.format.name,
@@ -62,12 +69,34 @@ def video_facts(
     )
 
 
+def decode_timed(frames: list[VideoFrame], times: list[Fraction]) -> bool:
+    """Whether pictures come out of the decoder out of the order of their times, which are in the order of the packets.
+
+    `times`: of the first packets, as they come. The decode times that the frames have are in order then.
+    """
+    shown, decoded = [f.pts for f in frames if f.pts is not None], [f.dts for f in frames if f.dts is not None]
+    return not _rising(shown) and _rising(times) and len(decoded) == len(frames) and _rising(decoded)
+
+
+def _rising(values: Sequence[Fraction | int]) -> bool:
+    return all(a < b for a, b in pairwise(values))
+
+
 def by_fields(video: VideoFacts) -> VideoFacts:
     """Each field of an interlaced video as a frame of its own, unless it has no times, or these were too many."""
     rate = 2 * video.rate
     if video.interlaced == "no" or not video.timed or rate > MAX_RATE:
         return video
     return video.model_copy(update={"fields": True, "rate": rate, "step": video.step or 1 / video.rate})
+
+
+def _x264_build(video: VideoStream, head: list[Packet]) -> int | None:
+    """As libavcodec finds it in a SEI message (user_data_unregistered, H.264 D.1.7)."""
+    if video.codec_context.name != "h264":
+        return None
+    packets = (bytes(packet) for packet in head if packet.stream_index == video.index)
+    found = next(filter(None, map(_X264.search, packets)), None)
+    return int(found[1]) or None if found else None
 
 
 def _interlaced(video: VideoStream, frames: list[VideoFrame]) -> Literal["no", "flagged", "tff", "bff"]:

@@ -178,8 +178,9 @@ def _probe(container: InputContainer, door: OnlySource, wanted: Wanted) -> Opene
         timed = not Flags(container.format.flags) & Flags.no_timestamps
         frames = _first_frames(video, head, timed)
         seconds = Fraction(container.duration, 1_000_000) if container.duration and container.duration > 0 else None
-        origin = (frames[0].pts or 0) * tick_of(video) if timed else Fraction(0)
         made = video_facts(video, frames, head, timed, seconds)
+        first = frames[0].dts if made.decode_timed else frames[0].pts
+        origin = (first or 0) * tick_of(video) if timed else Fraction(0)
         facts = facts.model_copy(update={"video": by_fields(made) if wanted.fields else made, "origin": origin})
     else:
         facts = facts.model_copy(update={"origin": _first_time(head, audio.values())})
@@ -213,7 +214,9 @@ def _sample(flow: Iterator[Packet], video: VideoStream | None) -> list[Packet]:
         if size > SAMPLE_BYTES:
             break
     if not head:
-        raise SourceUnreadable("the source has no packets of audio or video")
+        raise SourceUnreadable(
+            "the source has no packets of audio or video; of a film in pieces, hand in its playlist or all of them"
+        )
     return head
 
 

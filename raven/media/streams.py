@@ -57,6 +57,8 @@ def audio_streams(
             mute.append(f"audio stream {stream.index}: of another program")
         elif not _decodable(stream):
             mute.append(f"audio stream {stream.index}: no decoder")
+        elif stream.disposition & Disposition.dependent:
+            mute.append(f"audio stream {stream.index}: makes sense only mixed with another (IAMF and the like)")
         elif not stream.codec_context.sample_rate or not stream.codec_context.layout.nb_channels:
             mute.append(f"audio stream {stream.index}: of no known rate or channels")
         else:

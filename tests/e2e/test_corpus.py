@@ -130,5 +130,6 @@ def check_refusal(source: Path, status: int, said: str) -> None:
     assert "Traceback" not in said
     assert len(said.strip().splitlines()[-1]) > 20
     command = [ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error", "-i", str(source), "-frames:v", "25"]
-    shown = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=False, timeout=60)
-    assert shown.returncode != 0 or shown.stderr, f"plain ffmpeg reads it, but: {said}"
+    shown = subprocess.run([*command, "-f", "framehash", "-"], capture_output=True, text=True, check=False, timeout=60)
+    frames = [line for line in shown.stdout.splitlines() if not line.startswith("#")]
+    assert shown.returncode != 0 or shown.stderr or not frames, f"plain ffmpeg reads it, but: {said}"

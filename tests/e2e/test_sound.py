@@ -237,3 +237,33 @@ def test_sound_without_channels_is_left_out_and_listed(raven: Raven, tmp_path: P
     film = raven.encode(clip, tmp_path / "out", "quick")
     assert film.task["audio"] == []
     assert film.task["source"]["ignored"] == ["audio stream 1: of no known rate or channels"]
+
+
+def test_of_immersive_sound_whose_parts_are_mixed_by_the_player_the_stereo_part_is_heard(
+    raven: Raven, tmp_path: Path
+) -> None:
+    """IAMF is several streams of one track: the others alone are half a mix, and no language of their own."""
+    parts = {"0|1:stereo": "front", "4|5:stereo": "back", "2:mono": "middle", "3:mono": "low"}
+    groups = (
+        "type=iamf_audio_element:id=1:st=0:st=1:st=2:st=3,demixing=parameter_id=998,recon_gain=parameter_id=101,"
+        "layer=ch_layout=stereo,layer=ch_layout=5.1(side)",
+        "type=iamf_mix_presentation:id=2:stg=0,submix=parameter_id=100:parameter_rate=48000"
+        "|element=stg=0:parameter_id=100|layout=sound_system=stereo|layout=sound_system=5.1(side)",
+    )
+    run_ffmpeg(
+        [
+            *("-f", "lavfi", "-i", "sine=d=3:sample_rate=48000,aformat=channel_layouts=5.1(side)"),
+            *("-filter_complex", ";".join(f"[0:a]channelmap={part}[{name}]" for part, name in parts.items())),
+            *(word for name in parts.values() for word in ("-map", f"[{name}]")),
+            *("-c:a", "libopus", "-b:a", "64k", *(word for group in groups for word in ("-stream_group", group))),
+            *(word for n in range(4) for word in ("-streamid", f"{n}:{n}")),
+            str(tmp_path / "mix.mp4"),
+        ]
+    )
+
+    film = raven.encode(tmp_path / "mix.mp4", tmp_path / "out", "lossless")
+
+    assert [(track["name"], track["channels"]) for track in film.task["audio"]] == [("und-1", 2)]
+    assert film.task["source"]["ignored"] == [
+        f"audio stream {n}: makes sense only mixed with another (IAMF and the like)" for n in (1, 2, 3)
+    ]

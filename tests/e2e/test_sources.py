@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -88,6 +89,17 @@ def test_every_frame_of_an_awkward_source_comes_out_at_its_place(raven: Raven, t
     film = raven.encode(source, tmp_path / "out", "lossless")
     assert film.rate == sort.rate
     check_lossless(film, source, sort.frames)
+
+
+def test_the_build_of_an_old_x264_reaches_every_chunk(raven: Raven, tmp_path: Path) -> None:
+    """Its first packet alone says it, and 4:4:4 of builds before 151 is read by other rules."""
+    source = make(tmp_path, "old.mp4", *h264("keyint=25"))
+    source.write_bytes(re.sub(rb"x264 - core [0-9]{3}", b"x264 - core 142", source.read_bytes()))
+
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    assert film.task["source"]["video"]["x264_build"] == 142
+    check_lossless(film, source, 125)
 
 
 def hashes(film: Film) -> list[str]:

@@ -222,6 +222,13 @@ def test_rgb_gets_the_matrix_of_its_primaries_and_transparency_becomes_black() -
     assert ":out_range=tv:out_color_matrix=bt709,setsar" in branch
 
 
+def test_a_decoder_is_told_the_x264_that_the_first_packet_of_the_film_has_named() -> None:
+    video = video_facts(rate=FILM_RATE).model_copy(update={"x264_build": 142})
+    command = encode_command("ff", "chunk.nut", ".", chunk_order(video=video))
+    assert command[command.index("-x264_build") :][:2] == ["-x264_build", "142"]
+    assert command.index("-x264_build") < command.index("-i")
+
+
 def test_the_largest_rung_is_the_first_output_but_keeps_its_own_branch() -> None:
     """ffmpeg's progress counts the frames of its first output."""
     order = chunk_order(renditions=(rendition(name="a", width=426, height=240), rendition(name="b")))
