@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raven.ports import Database
-from raven.roster import current, read_nodes
+from raven.roster import Node, current, read_nodes
 from watcher.callbacks import DAY_MS
 from watcher.letters import MAIL, alarm
 
@@ -20,6 +21,20 @@ _TROUBLES = ("quarantined", "unfit", "disk", "memory", "silent")
 """How states of nodes begin that do not come by an operator's own word."""
 _WAITING = {"master": "'new', 'preparing', 'publishing'", "worker": "'encoding'"}
 """By the role that such tasks wait for: a site that only wants metadata has no workers."""
+REPEATED = 3
+"""Attempts of a job that end by the storage before it counts as away: a single refusal is nobody's trouble."""
+MOST_SAID = 300
+"""Characters of its words."""
+KEPT_AWAY_MS = 600_000
+"""The lease of a run that ended longer ago is not looked for."""
+FRESH_MS = 120_000
+"""A run that is older has fetched what it needs: what it failed by before is over."""
+STORAGE = "storage: "
+_NO_STORAGE = (
+    "SELECT message FROM jobs WHERE state = ? AND lease_until > ? AND changed_at > ? AND attempt >= ?"
+    " AND message LIKE 'storage: %' AND message NOT LIKE 'storage: no object%' LIMIT 1"
+)
+"""By the index `jobs_state`: jobs that wait for their first run have no lease, and are not looked at."""
 _ALIKE = ("disk", "memory")
 """What follows these changes from minute to minute."""
 
@@ -68,9 +83,18 @@ class Alarms:
                     )
         for role, states in _WAITING.items():
             waiting = self.database.query(f"SELECT id FROM tasks WHERE status IN ({states}) LIMIT 1")  # noqa: S608 - constants
-            if waiting and not any(node.live and node.role == role for node in nodes):
-                found[f"no {role}"] = f"no {role} is heard of, and tasks wait"
-        return found
+            if waiting and (fault := _standstill(role, [node for node in nodes if node.live and node.role == role])):
+                found[f"no {role}"] = fault
+        return found | self._storage(now)
+
+    def _storage(self, now: int) -> dict[str, str]:
+        """The watcher has none of its own: jobs tell."""
+        for state in ("waiting", "queued", "running"):
+            rows = self.database.query(_NO_STORAGE, (state, now - KEPT_AWAY_MS, now - FRESH_MS, REPEATED))
+            if rows:
+                said = str(rows[0]["message"]).removeprefix(STORAGE)
+                return {"storage away": f"the storage does not answer, or refuses: {said[:MOST_SAID]}"}
+        return {}
 
     def _told(self) -> tuple[dict[str, str], int]:
         """What stood in the last mail as being there, and when that was."""
@@ -91,3 +115,14 @@ class Alarms:
                     " VALUES (?, 'alarm', ?, ?, ?, ?, ?, ?)",
                     (NOBODY, MAIL + operator, MAIL, body, now, now, now + DAY_MS),
                 )
+
+
+def _standstill(role: str, live: Sequence[Node]) -> str | None:
+    """Why nobody of a role takes jobs; None where somebody does."""
+    if not live:
+        return f"no {role} is heard of, and tasks wait"
+    if any(node.slots for node in live):
+        return None
+    words = Counter(node.state.partition(":")[0].strip() for node in live)
+    why = ", ".join(f"{count} {word}" for word, count in sorted(words.items()))
+    return f"no {role} takes jobs, and tasks wait ({why})"

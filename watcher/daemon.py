@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -30,27 +31,36 @@ PAUSE = 1.0  # s between turns while a server is away
 log = structlog.get_logger()
 
 
+@dataclass
+class Waits:
+    """What this watcher cannot go on for, if it is the one at work and cannot."""
+
+    fault: str | None = None
+
+
 def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:
     """Everything that it knows is in the database, so a signal stops it between two turns."""
     database, broker = open_database(settings, WATCHER_LOCK), open_broker(settings)
     profiles = load_profiles(settings.profiles)
-    away = partial(_away, broker, time.monotonic())
+    waits = Waits()
+    away = partial(troubles_of, broker, time.monotonic(), waits)
     courier = Courier(settings, open_database(settings, COURIER_LOCK), steady_clock(), away=away)
     notifier.ready()  # all that may be wrong here is right; servers may be away for hours
     _await_schema(settings, signals, notifier)
     leads = threading.Event()
     with at_work(courier), counting(settings, leads):
-        _turn(Watcher(settings, database, broker, profiles), signals, notifier, leads)
+        _turn(Watcher(settings, database, broker, profiles), signals, notifier, leads, waits)
         notifier.stopping()
     broker.close()
     database.close()
 
 
-def _away(broker: Broker, begun: float) -> dict[str, str]:
-    """What operators must hear of a server that the database does not know of."""
+def troubles_of(broker: Broker, begun: float, waits: Waits) -> dict[str, str]:
+    """What operators must hear of that the database does not know of."""
     if broker.connected_since() is None and time.monotonic() - begun > CONNECT_SECONDS:
         return {"broker away": "RabbitMQ does not answer the watcher: no job is handed out"}
-    return {}
+    fault = waits.fault  # another thread writes it
+    return {} if fault is None else {"watcher waits": f"the watcher gets nowhere: {fault}"}
 
 
 @contextmanager
@@ -86,7 +96,7 @@ def counting(settings: Settings, leads: threading.Event) -> Iterator[None]:
         stop.set()
 
 
-def _turn(watcher: Watcher, signals: Signals, notifier: Notifier, leads: threading.Event) -> None:
+def _turn(watcher: Watcher, signals: Signals, notifier: Notifier, leads: threading.Event, waits: Waits) -> None:
     """Until a signal; meanwhile `leads` tells whether this watcher is the one at work. Raises SchemaDiffers."""
     known = False
     while not signals.draining.is_set():
@@ -96,16 +106,17 @@ def _turn(watcher: Watcher, signals: Signals, notifier: Notifier, leads: threadi
             if not (known and leads.is_set()):
                 log.info("this watcher is at work")
             leads.set()
-            known = True
+            known, waits.fault = True, None
         except Standby as error:
             if not known or leads.is_set():
                 log.info("this watcher stands by", reason=str(error))
                 watcher.stand_by()
             leads.clear()
-            known = True
+            known, waits.fault = True, None
             signals.draining.wait(PAUSE)
         except Unavailable as error:
             log.warning("waiting for a server", fault=str(error))
+            waits.fault = str(error)
             signals.draining.wait(PAUSE)
 
 

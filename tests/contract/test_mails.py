@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from raven.adapters.local_broker import LocalBroker
 from raven.config import Settings
 from raven.errors import ConfigError, Unavailable
 from raven.notices import read_notices
@@ -22,9 +23,9 @@ from tests.receiver import Receiver, receiver, status
 from tests.servers.process import free_port
 from tests.smtp import HANG, MailServer, mail_server
 from tests.waiting import wait_until
-from watcher.alarms import NOBODY, SETTLE_MS
+from watcher.alarms import NOBODY, SETTLE_MS, Alarms
 from watcher.courier import Courier
-from watcher.daemon import at_work
+from watcher.daemon import Waits, at_work, troubles_of
 from watcher.letters import letter
 from watcher.mail import MOST_HOUR, Mail
 from watcher.mailer import Mailer
@@ -351,6 +352,114 @@ def test_operators_hear_of_a_broker_that_is_away_and_of_tasks_without_workers(fa
     (mail,) = post.postmaster.taken
     for words in ("RabbitMQ does not answer", "no master is heard of", "no worker is heard of"):
         assert words in mail.mail.get_content()
+
+
+STORAGE = "storage: Connect timeout on endpoint URL"
+
+
+def job(farm: Farm, state: str, attempt: int, message: str | None, changed: int = 0) -> None:
+    """One that has run already, but for a first attempt that waits."""
+    begun = attempt > 1 or state != "waiting"
+    farm.database.execute(
+        "INSERT INTO jobs (task_id, kind, position, lane, state, attempt, message, lease_until, changed_at)"
+        " SELECT 1, 'encode', COUNT(*), 'worker', ?, ?, ?, ?, ? FROM jobs",
+        (state, attempt, message, farm.now if begun else 0, farm.now - changed),
+    )
+
+
+@pytest.mark.parametrize("state", ["waiting", "queued", "running"])
+def test_operators_hear_of_a_storage_that_is_away_or_refuses(state: str, farm: Farm, post: MailServer) -> None:
+    farm.start(mail_operators="alice@ops.example")
+    for _ in range(3):
+        job(farm, state, 3, STORAGE)
+    looked(farm, 0)
+    farm.database.execute("UPDATE jobs SET changed_at = ?, lease_until = ?", (farm.now + MINUTE, farm.now + MINUTE))
+    looked(farm, 1)
+    (mail,) = post.postmaster.taken
+    assert "the storage does not answer, or refuses: Connect timeout on endpoint URL" in mail.mail.get_content()
+
+    farm.database.execute("UPDATE jobs SET state = 'done', message = NULL")
+    looked(farm, 30)
+    looked(farm, 1)
+    assert [one.mail["Subject"] for one in post.postmaster.taken] == ["Raven: 1 new", "Raven: 1 over"]
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "message", "minutes"),
+    [
+        ("waiting", 2, STORAGE, 0),  # once is no outage
+        ("waiting", 4, "storage: no object tmp/1/chunk-000000.nut", 0),
+        ("waiting", 4, "ffmpeg ended with status 1", 0),
+        ("running", 4, STORAGE, 3),  # it has long fetched what it needs
+        ("failed", 5, STORAGE, 0),
+        ("waiting", 1, None, 0),
+    ],
+)
+def test_a_job_that_failed_by_itself_is_no_storage_that_is_away(
+    state: str, attempt: int, message: str | None, minutes: int, farm: Farm, post: MailServer
+) -> None:
+    farm.start(mail_operators="alice@ops.example")
+    job(farm, state, attempt, message, minutes * MINUTE)
+
+    looked(farm, 0)
+    looked(farm, 1)
+
+    assert post.postmaster.taken == []
+
+
+def test_looking_for_a_storage_that_is_away_reads_nothing_that_waits_for_its_turn(farm: Farm, post: MailServer) -> None:
+    if farm.database.about().name != "MariaDB":
+        pytest.skip("SQLite does not tell what it reads")
+    farm.database.execute(
+        "INSERT INTO jobs (task_id, kind, position, lane) SELECT 2, 'encode', seq, 'worker' FROM seq_1_to_3000"
+    )
+    for _ in range(3):
+        job(farm, "waiting", 3, None)
+
+    def reads() -> int:
+        return sum(int(row["Value"]) for row in farm.database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+
+    before = reads()
+    assert Alarms(farm.database, ("alice@ops.example",), 0).troubles(farm.now) == {}
+    assert reads() - before < 100
+
+
+def node(farm: Farm, name: str, state: str, slots: int = 0) -> None:
+    farm.database.execute(
+        "INSERT INTO nodes (name, role, instance, slots, build, state, seen_at)"
+        " VALUES (?, 'worker', 'x', ?, '1', ?, ?)",
+        (name, slots, state, farm.now + 600 * MINUTE),
+    )
+
+
+def test_operators_hear_that_tasks_wait_and_that_all_nodes_stand_still(farm: Farm, post: MailServer) -> None:
+    """Though they have drained them all themselves, and may have forgotten it."""
+    farm.start(mail_operators="alice@ops.example")
+    farm.database.execute("INSERT INTO tasks (source, status) VALUES ('/b', 'encoding')")
+    node(farm, "one", "drained")
+    node(farm, "two", "memory: 0.1 GB free of 0.5 GB wanted")
+    looked(farm, 0)
+    looked(farm, 2)
+    (mail,) = post.postmaster.taken
+    assert "no worker takes jobs, and tasks wait (1 drained, 1 memory)" in mail.mail.get_content()
+
+    node(farm, "three", "", slots=1)
+    looked(farm, 29)
+    looked(farm, 2)
+    assert post.postmaster.taken[-1].mail["Subject"] == "Raven: 1 still there, 1 over"
+
+
+def test_operators_hear_of_a_watcher_that_gets_nowhere() -> None:
+    """A broker that is connected and takes nothing, as its disk is full, is not away."""
+    broker, waits = LocalBroker(), Waits()
+
+    assert troubles_of(broker, 0.0, waits) == {}
+    waits.fault = "the broker did not take 3 of 3 jobs"
+    assert troubles_of(broker, 0.0, waits) == {
+        "watcher waits": "the watcher gets nowhere: the broker did not take 3 of 3 jobs"
+    }
+    broker.connected_since = lambda: None  # type: ignore[method-assign]
+    assert list(troubles_of(broker, 0.0, waits)) == ["broker away"]
 
 
 def test_operators_hear_once_of_a_database_that_is_away_for_long(
