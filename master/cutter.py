@@ -2,7 +2,7 @@
 
 It runs on untrusted bytes, so a crash or a hang here ends one attempt and no daemon. One order as a JSON line on
 stdin; events as JSON lines on stdout; after each event with a file it waits for a line on stdin, so that no more than
-the open objects lie on the disk.
+the open objects lie on the disk, and after each question for a piece of the source until that is there.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Order(Value):
     strict: bool = False
     """Whether a damaged or truncated source is refused."""
     probe_only: bool = False
+    in_pieces: bool = False
+    """Whether the file has holes, which are to be asked for; of one that is probed only."""
     limits: Limits = Limits()
     ffmpeg: str = "ffmpeg"
     """Decodes the text that PyAV cannot."""
@@ -53,9 +55,13 @@ class Order(Value):
 
 
 class Event(Value):
-    """`state` so far, with the object `key` whole in `file`; or the end: complete, or `error`."""
+    """`state` so far, with the object `key` whole in `file`; or the end: complete, or `error`.
+
+    Or a question for a `piece` of a source that is not all there.
+    """
 
     state: PrepareResult | None = None
+    piece: int | None = None
     key: str | None = None
     file: str | None = None
     error: str | None = None
@@ -120,9 +126,12 @@ def _length(end: PrepareResult, samples: Mapping[str, int], sample_rate: int) ->
     return Fraction(max(samples.values(), default=0), sample_rate)
 
 
-def _open(order: Order) -> Opened:
+def _open(order: Order, say: Callable[[Event], None]) -> Opened:
+    def bring(piece: int) -> None:
+        say(Event(piece=piece))
+
     wanted = Wanted(video=order.with_video, sound=order.beside.own_sound, fields=order.cutting.fields)
-    return open_source(order.path, order.limits, wanted)
+    return open_source(order.path, order.limits, wanted, bring if order.in_pieces else None)
 
 
 def obey(order: Order, say: Callable[[Event], None]) -> None:
@@ -132,14 +141,14 @@ def obey(order: Order, say: Callable[[Event], None]) -> None:
     if order.conform and not Path(order.path).is_file():
         raise SourceUnreadable("chunks of the source cannot be decoded, and a pipe cannot be read again")
     try:
-        with closing(_open(order)) as opened:
+        with closing(_open(order, say)) as opened:
             if order.conform or (opened.video is not None and not nut_holds(opened.video)):
                 opened.conformed()
             say(Event(state=PrepareResult(facts=opened.facts) if order.probe_only else cut(opened, order, say)))
     except TimeMissing:
         if not Path(order.path).is_file():
             raise  # a pipe cannot be read again
-        with closing(_open(order)) as opened:
+        with closing(_open(order, say)) as opened:
             say(Event(state=cut(opened.conformed(), order, say)))
 
 
@@ -150,7 +159,7 @@ def main() -> None:
     def say(event: Event) -> None:
         sys.stdout.write(event.model_dump_json() + "\n")
         sys.stdout.flush()
-        if event.file is not None and not sys.stdin.buffer.readline():
+        if (event.file is not None or event.piece is not None) and not sys.stdin.buffer.readline():
             sys.exit("the master is gone")
 
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,7 @@ from urllib.request import (
 
 from raven.errors import SourceUnreadable, Unavailable
 from raven.limits import Limits
+from raven.ports import Storage
 from raven.process import StopSignal
 from raven.wiring import open_bucket
 
@@ -40,7 +42,7 @@ Allow = Callable[[str], str]
 """Gives an allowed URL back, raises SourceRefused for any other."""
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """The connection broke; what has come stays."""
 
 
@@ -59,6 +61,59 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def patiently(url: str, go_on: Callable[[], None], stop: StopSignal, have: Callable[[], int] = lambda: 0) -> None:
+    """Calls `go_on` until it does not raise Broken; `have` grows where it has brought something all the same.
+
+    Raises Unavailable after several tries in a row without a byte.
+    """
+    failures = 0
+    while True:
+        before = have()
+        try:
+            return go_on()
+        except Broken as error:
+            failures = 0 if have() > before else failures + 1
+            if failures >= RETRIES:
+                raise Unavailable(f"the source's server {_host(url)} does not answer: {error}") from error
+            stop.wait(FIRST_WAIT * 2**failures)
+            stop.check()
+
+
+@contextmanager
+def answered(url: str, headers: dict[str, str], allow: Allow) -> Iterator[Any]:
+    """What the server says. Raises Broken, SourceUnreadable, SourceRefused."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "raven", **headers}
+    try:
+        with _opener(allow).open(Request(url, headers=headers), timeout=TIMEOUT) as answer:  # noqa: S310
+            yield answer
+    except HTTPError as error:
+        error.close()
+        if error.code in _LATER:
+            raise Broken(f"status {error.code}") from error
+        said = f"{_host(url)} says {error.code} {error.reason}"
+        raise SourceUnreadable(f"the source cannot be fetched: {said}") from error
+    except (URLError, http.client.HTTPException, OSError) as error:
+        raise Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _opener(allow: Allow) -> OpenerDirector:
+    opener = OpenerDirector()  # no handler for file:, ftp: and data:
+    handlers = (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
+    for handler in (*handlers, _Redirects(allow)):
+        opener.add_handler(handler)
+    return opener
+
+
+def tag_of(answer: Any) -> str | None:
+    """The server's name for this very content, for If-Range."""
+    etag = str(answer.headers.get("ETag", ""))
+    return (etag if not etag.startswith("W/") else "") or answer.headers.get("Last-Modified")
+
+
 @dataclass
 class Download:
     """One URL on its way into one file."""
@@ -75,52 +130,19 @@ class Download:
         """The file, whole. Raises SourceRefused, SourceUnreadable, LimitExceeded, Unavailable or Cancelled."""
         self.allow(self.url)
         self.target.touch()
-        failures = 0
-        while True:
-            before = self._size
-            try:
-                self._go_on()
-            except _Broken as error:
-                failures = 0 if self._size > before else failures + 1
-                if failures >= RETRIES:
-                    raise Unavailable(f"the source's server {self._host} does not answer: {error}") from error
-                self.stop.wait(FIRST_WAIT * 2**failures)
-                self.stop.check()
-            else:
-                return self.target
+        patiently(self.url, self._go_on, self.stop, lambda: self._size)
+        return self.target
 
     @property
     def _size(self) -> int:
         return self.target.stat().st_size
 
-    @property
-    def _host(self) -> str:
-        return urlsplit(self.url).hostname or ""
-
     def _go_on(self) -> None:
-        """From the first missing byte to the end. Raises _Broken when the connection does not last so long."""
+        """From the first missing byte to the end. Raises Broken when the connection does not last so long."""
         have = self._size
-        headers = {"Accept-Encoding": "identity", "User-Agent": "raven"}
-        if have and self.tag:
-            headers |= {"Range": f"bytes={have}-", "If-Range": self.tag}
-        try:
-            with self._opener().open(Request(self.url, headers=headers), timeout=TIMEOUT) as answer:  # noqa: S310
-                self._take(answer, have)
-        except HTTPError as error:
-            error.close()
-            if error.code in _LATER:
-                raise _Broken(f"status {error.code}") from error
-            said = f"{self._host} says {error.code} {error.reason}"
-            raise SourceUnreadable(f"the source cannot be fetched: {said}") from error
-        except (URLError, http.client.HTTPException, OSError) as error:
-            raise _Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
-
-    def _opener(self) -> OpenerDirector:
-        opener = OpenerDirector()  # no handler for file:, ftp: and data:
-        handlers = (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
-        for handler in (*handlers, _Redirects(self.allow)):
-            opener.add_handler(handler)
-        return opener
+        headers = {"Range": f"bytes={have}-", "If-Range": self.tag} if have and self.tag else {}
+        with answered(self.url, headers, self.allow) as answer:
+            self._take(answer, have)
 
     def _take(self, answer: Any, have: int) -> None:
         start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
@@ -128,24 +150,23 @@ class Download:
         length = answer.headers.get("Content-Length", "")
         at = have if resumed else 0
         end = at + int(length) if length.isdigit() else None
-        etag = answer.headers.get("ETag", "")
-        self.tag = (etag if not etag.startswith("W/") else "") or answer.headers.get("Last-Modified")
+        self.tag = tag_of(answer)
         self.limits.check_bytes(end or at)
         with self.target.open("r+b") as file:
             file.truncate(at)
             file.seek(at)
-            _room(self.target, (end or at) - at)
+            room(self.target, (end or at) - at)
             while block := answer.read(BLOCK):
                 self.stop.check()
                 at += len(block)
                 self.limits.check_bytes(at)
-                _room(self.target, len(block))
+                room(self.target, len(block))
                 file.write(block)
         if end is not None and at < end:
-            raise _Broken(f"it ended after {at} of {end} bytes")
+            raise Broken(f"it ended after {at} of {end} bytes")
 
 
-def _room(target: Path, size: int) -> None:
+def room(target: Path, size: int) -> None:
     if shutil.disk_usage(target.parent).free < size + SPARE_BYTES:
         raise Unavailable(f"no room for the source in {target.parent}: {size} bytes and {SPARE_BYTES} more are needed")
 
@@ -160,10 +181,16 @@ def fetch(url: str, target: Path, allow: Allow, limits: Limits, stop: StopSignal
 
 def _fetch_object(url: str, target: Path, limits: Limits) -> Path:
     bucket, key = open_bucket(url)
+    size = object_size(bucket, key, url)
+    limits.check_bytes(size)
+    room(target, size)
+    bucket.fetch(key, target)
+    return target
+
+
+def object_size(bucket: Storage, key: str, url: str) -> int:
+    """Raises SourceUnreadable."""
     size = next((entry.bytes for entry in bucket.entries(key) if entry.key == key), None)
     if size is None:
         raise SourceUnreadable(f"the source {url.partition('?')[0]} does not exist")
-    limits.check_bytes(size)
-    _room(target, size)
-    bucket.fetch(key, target)
-    return target
+    return size

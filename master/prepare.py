@@ -7,16 +7,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import master.cutter
 from master.cutter import Event, Order
+from master.ranges import Ranges
 from master.reach import Reach
 from raven import names
 from raven.context import Context
 from raven.errors import NoDecoder, NoRoom, ProcessFailed, SourceUnreadable, TaskError
+from raven.intake import Bring
 from raven.limits import Limits
 from raven.media.command import remake_command, trial_command
 from raven.messages import PrepareJob
@@ -57,6 +59,10 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     profile = job.profile
     with scratch(job.task, job.job, tools.temporary) as folder:
         reach = Reach(tools.roots, folder, tools.limits, context.stop, tools.ffmpeg, tools.box, tools.stall_seconds)
+        if job.metadata_only and (pieces := reach.pieces(job.source)) is not None:
+            with suppress(NoDecoder):  # the ffmpeg that may have one reads the whole file
+                return _looked_at(job, pieces, context, tools, folder)
+            pieces.path.unlink()
         path, beside = reach.path(job.source, with_video=bool(profile.video))
         if job.strict and beside.warnings:
             raise SourceUnreadable(f"{'; '.join(beside.warnings)}; options.strict refuses such a source")
@@ -87,6 +93,14 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             state = _cut(order.model_copy(update={"path": path}), job, context, tools)
     context.notes.update(chunks=state.chunks, frames=state.frames, source=job.source)
     return state
+
+
+def _looked_at(job: PrepareJob, pieces: Ranges, context: Context, tools: Tools, folder: Path) -> PrepareResult:
+    """Of a source of which only that is fetched."""
+    order = _look(str(pieces.path), str(folder), tools.limits, tools.ffmpeg).model_copy(update={"in_pieces": True})
+    facts = _probed(order, context.stop, tools.box, tools.stall_seconds, pieces.bring)
+    context.notes.update(source=job.source, pieces=len(pieces.here))
+    return PrepareResult(facts=facts, complete=True, metadata_only=True)
 
 
 def _cut(order: Order, job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
@@ -140,9 +154,8 @@ def probe(
 
     `ffmpeg` decodes the beginning of what PyAV cannot: then no length is known.
     """
-    about = {"cutting": Cutting(), "sample_rate": 48000, "probe_only": True, "limits": limits, "ffmpeg": ffmpeg}
     with tempfile.TemporaryDirectory(prefix="raven-probe-", dir=temporary) as folder:
-        order = Order(path=path, folder=folder, **about)
+        order = _look(path, folder, limits, ffmpeg)
         try:
             return _probed(order, stop, box, stall_seconds)
         except NoDecoder as error:
@@ -151,10 +164,21 @@ def probe(
             return facts.model_copy(update={"duration": None, "bytes": Path(path).stat().st_size})
 
 
-def _probed(order: Order, stop: StopSignal, box: Box | None, stall_seconds: float | None) -> SourceFacts:
+def _look(path: str, folder: str, limits: Limits, ffmpeg: str) -> Order:
+    about = {"cutting": Cutting(), "sample_rate": 48000, "probe_only": True}
+    return Order(path=path, folder=folder, limits=limits, ffmpeg=ffmpeg, **about)
+
+
+def _probed(
+    order: Order, stop: StopSignal, box: Box | None, stall_seconds: float | None, bring: Bring | None = None
+) -> SourceFacts:
     facts = None
-    with _child(order, stop, box, stall_seconds) as (_, events):
+    with _child(order, stop, box, stall_seconds) as (child, events):
         for event in events:
+            if event.piece is not None and bring is not None:
+                with child.waiting():
+                    bring(event.piece)
+                child.go_on()
             facts = event.state.facts if event.state else facts
     if facts is None:
         raise ProcessFailed("probing ended without a result")

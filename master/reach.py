@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from master.fetch import fetch
+from master.ranges import Ranges, ranges
 from master.replay import AHEAD, Beside, Replay, is_replay
 from master.sources import allow, is_remote, resolve
 from raven.errors import SourceRefused
@@ -44,6 +45,15 @@ class Reach:
             return str(self._fetch(source, "source")), Beside()
         return resolve(source, self.roots), Beside()
 
+    def pieces(self, source: str) -> Ranges | None:
+        """A remote source of which only what is read is fetched; None for what has to be there whole.
+
+        Raises SourceRefused, SourceUnreadable, LimitExceeded, Unavailable.
+        """
+        if is_replay(source) or not is_remote(source):
+            return None
+        return ranges(source, self._target(source, "pieces"), self._allow, self.limits, self.stop)
+
     def _remux(self, source: Path, target: Path) -> None:
         """Makes MPEG-TS of fMP4. Raises SourceRefused where that has no name for a codec."""
         command = [
@@ -72,6 +82,11 @@ class Reach:
             self._last = None
 
     def _fetch(self, url: str, name: str) -> Path:
+        return fetch(url, self._target(url, name), self._allow, self.limits, self.stop)
+
+    def _target(self, url: str, name: str) -> Path:
         ending = re.search(r"\.[A-Za-z0-9]{1,5}$", url.partition("?")[0].partition("#")[0])
-        target = self.folder / (name + (ending[0] if ending else ""))  # some formats are known by it
-        return fetch(url, target, lambda place: allow(place, self.roots), self.limits, self.stop)
+        return self.folder / (name + (ending[0] if ending else ""))  # some formats are known by it
+
+    def _allow(self, place: str) -> str:
+        return allow(place, self.roots)

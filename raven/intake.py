@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -25,17 +25,23 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 20
 """Kept of the beginning, to say what a source is that cannot be read."""
 
+PIECE_BYTES = 1 << 20
+"""Of a file with holes."""
+Bring = Callable[[int], None]
+"""Makes a piece of a file with holes be there, by its number from 0."""
+
 
 class OnlySource(io.RawIOBase):
-    """The source as libavformat reads it. Raises LimitExceeded past the limit of bytes."""
+    """The source as libavformat reads it, filled by `bring` before. Raises LimitExceeded past the limit of bytes."""
 
-    def __init__(self, path: str, limits: Limits) -> None:
+    def __init__(self, path: str, limits: Limits, bring: Bring | None = None) -> None:
         super().__init__()
-        self.path, self._limits = path, limits
+        self.path, self._limits, self._bring = path, limits, bring
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed in close
         if self._file.seekable():
             limits.check_bytes(os.fstat(self._file.fileno()).st_size)
         self._head = bytearray()
+        self._pieces: set[int] = set()
 
     def opened_by_libavformat(self, url: str, flags: int, options: Mapping[str, str]) -> OnlySource:
         """libavformat asks for each file and address here. Raises SourceRefused for all but the source itself."""
@@ -51,6 +57,8 @@ class OnlySource(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         at = self._file.tell() if self._file.seekable() else self._counted
+        if self._bring is not None:
+            self._fill(at, size, self._bring)
         block = self._file.read(size) or b""
         self._counted = at + len(block)
         self._limits.check_bytes(self._counted)
@@ -59,6 +67,14 @@ class OnlySource(io.RawIOBase):
         return block
 
     _counted = 0
+
+    def _fill(self, at: int, size: int, bring: Bring) -> None:
+        end = os.fstat(self._file.fileno()).st_size
+        end = end if size < 0 else min(end, at + size)
+        for piece in range(at // PIECE_BYTES, -(-end // PIECE_BYTES)):
+            if piece not in self._pieces:
+                bring(piece)
+                self._pieces.add(piece)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)

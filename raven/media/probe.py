@@ -14,7 +14,7 @@ import av
 from av.format import Flags
 
 from raven.errors import NoDecoder, SourceUnreadable
-from raven.intake import OnlySource, check_container, check_packets, codec_names, demuxer_options, open_door
+from raven.intake import Bring, OnlySource, check_container, check_packets, codec_names, demuxer_options, open_door
 from raven.limits import Limits
 from raven.media.packets import Continuity, join_fields
 from raven.media.pictures import by_fields, video_facts
@@ -119,13 +119,15 @@ class Wanted:
     clock: Continuity = field(default_factory=Continuity)
 
 
-def open_source(path: str, limits: Limits = DEFAULT_LIMITS, wanted: Wanted | None = None) -> Opened:
-    """Opens and probes `path`, all of it unless told what is wanted.
+def open_source(
+    path: str, limits: Limits = DEFAULT_LIMITS, wanted: Wanted | None = None, bring: Bring | None = None
+) -> Opened:
+    """Opens and probes `path`, all of it unless told what is wanted; one with holes where `bring` fills them.
 
     Raises SourceUnreadable, SourceRefused or LimitExceeded with the reason.
     """
     try:
-        door = OnlySource(path, limits)
+        door = OnlySource(path, limits, bring)
     except OSError as error:
         raise SourceUnreadable(f"the source cannot be read: {error.strerror}") from error
     try:

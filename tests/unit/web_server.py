@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +22,9 @@ class Server:
         self.redirects: dict[str, str] = {}
         self.breaks_after: int | None = None
         self.faults = 0
+        self.gives_ranges = True
+        self.tag: str | None = '"one"'
+        self.sent = 0
         self.asked: list[tuple[str, str | None]] = []
         outer = self
 
@@ -49,16 +53,26 @@ class Server:
         elif path not in self.files:
             request.send_error(404)
         else:
-            self._send(request, self.files[path], int(span[6:-1]) if span else 0)
+            same = request.headers.get("If-Range") in (None, self.tag)
+            self._send(request, self.files[path], span if self.gives_ranges and same else None)
 
-    def _send(self, request: BaseHTTPRequestHandler, data: bytes, start: int) -> None:
-        request.send_response(206 if start else 200)
-        if start:
-            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        request.send_header("Content-Length", str(len(data) - start))
-        request.send_header("ETag", '"one"')
+    def _send(self, request: BaseHTTPRequestHandler, data: bytes, span: str | None) -> None:
+        first, _, last = span.removeprefix("bytes=").partition("-") if span else ("0", "", "")
+        start, end = int(first), min(int(last or len(data)), len(data) - 1)
+        if span and start > end:
+            request.send_error(416)
+            return
+        request.send_response(206 if span else 200)
+        if span:
+            request.send_header("Content-Range", f"bytes {start}-{end}/{len(data)}")
+        request.send_header("Content-Length", str(end + 1 - start))
+        if self.tag is not None:
+            request.send_header("ETag", self.tag)
         request.end_headers()
-        request.wfile.write(data[start:][: self.breaks_after])
+        content = data[start : end + 1][: self.breaks_after]
+        with suppress(OSError):  # the client may not want all of it
+            request.wfile.write(content)
+            self.sent += len(content)
 
     def close(self) -> None:
         self._server.shutdown()
