@@ -200,9 +200,16 @@ class SoundConformer:
         self.length = max(self.length, self._next)
 
 
+PLAIN_SOUND = {"aac", "aac_latm", "ac3", "amr_nb", "amr_wb", "eac3", "flac", "mp1", "mp2", "mp3", "opus", "vorbis"}
+"""Codecs whose decoders want nothing of the container but what NUT carries. Windows Media, ADPCM and others want more,
+such as the size of their blocks."""
+
+
 def audio_copy(stream: AudioStream, origin: Fraction, path: Path) -> AudioCopy | SoundConformer:
     """The way in for a track: its packets, or where NUT cannot hold them its samples."""
-    return AudioCopy(stream, origin, path) if nut_holds(stream) else SoundConformer(stream, origin, path)
+    name = stream.codec_context.codec.canonical_name
+    plain = name in PLAIN_SOUND or name.startswith("pcm_")
+    return AudioCopy(stream, origin, path) if plain and nut_holds(stream) else SoundConformer(stream, origin, path)
 
 
 def _deinterlacer(stream: VideoStream, facts: VideoFacts) -> av.filter.Graph:

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from master.cut import read_back
 from raven.media.filters import SHIFT
 from raven.media.grid import Grid
+from raven.media.side_data import side_data
 from raven.model import VideoFacts
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Chunk:
 
 def silent(frame: VideoFrame) -> VideoFrame:
     """The same picture without closed captions, which must be said once."""
-    if frame.side_data.get("A53_CC") is None:
+    if not side_data(frame, "A53_CC"):
         return frame
     graph = av.filter.Graph()
     source = graph.add_buffer(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from raven.media.grid import MAX_RATE, capped_rate, choose_rate
 from raven.media.hdr import content_light, mastering_display
 from raven.media.orient import orientation
+from raven.media.side_data import side_data
 from raven.media.streams import tick_of
 from raven.model import VideoFacts
 
@@ -64,8 +65,8 @@ def video_facts(
         rgb=frame.format.is_rgb or frame.format.has_palette,
         alpha=any(c.is_alpha for c in frame.format.components) or frame.format.has_palette,
         colour=_colour(frame),
-        mastering=mastering_display(_side_data(frame, "MASTERING_DISPLAY_METADATA")),
-        light=content_light(_side_data(frame, "CONTENT_LIGHT_LEVEL")),
+        mastering=mastering_display(side_data(frame, "MASTERING_DISPLAY_METADATA")),
+        light=content_light(side_data(frame, "CONTENT_LIGHT_LEVEL")),
     )
 
 
@@ -107,13 +108,8 @@ def _interlaced(video: VideoStream, frames: list[VideoFrame]) -> Literal["no", "
     return FIELD_ORDERS.get(order, "no")
 
 
-def _side_data(frame: VideoFrame, kind: str) -> bytes:
-    side: Any = frame.side_data.get(kind)
-    return b"" if side is None else bytes(side)
-
-
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    raw = _side_data(frame, "DISPLAYMATRIX")
+    raw = side_data(frame, "DISPLAYMATRIX")
     if not raw:
         return None
     return tuple(int.from_bytes(raw[i : i + 4], "little", signed=True) for i in range(0, 36, 4))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -218,6 +220,21 @@ def test_a_still_picture_is_a_film_of_one_frame(raven: Raven, tmp_path: Path) ->
     raven.encode(source, tmp_path / "out", "lossless").check_frames(1)
 
 
+def test_a_photograph_is_turned_as_its_exif_says(raven: Raven, tmp_path: Path) -> None:
+    """Decoders attach Exif to a frame under a kind that PyAV has no name for."""
+    source = make(tmp_path, "photograph.png", "-frames:v", "1", "-pix_fmt", "rgb24")
+    turned = struct.pack("<HHII", 0x0112, 3, 1, 6)  # Orientation (Exif 2.32, 4.6.4): its first row is the right side
+    exif = b"II*\0" + struct.pack("<IH", 8, 1) + turned + bytes(4)
+    chunk = struct.pack(">I4s", len(exif), b"eXIf") + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    data = source.read_bytes()
+    source.write_bytes(data[:33] + chunk + data[33:])  # behind the signature and IHDR
+
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    assert {width < height for width, height in film.sizes().values()} == {True}
+    film.check_frames(1)
+
+
 def test_of_several_programs_the_largest_picture_goes_with_its_own_sound(raven: Raven, tmp_path: Path) -> None:
     target = tmp_path / "multiplex.ts"
     run_ffmpeg(
@@ -304,15 +321,26 @@ def test_sound_that_changes_from_stereo_to_six_channels_goes_on(raven: Raven, tm
     assert min(levels[:4]) > -40
 
 
-@pytest.mark.parametrize("codec", ["alac", "truehd", "dca"])
-def test_sound_of_a_codec_that_chunk_objects_have_no_name_for_is_decoded_on_the_way(
-    raven: Raven, tmp_path: Path, codec: str
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("alac", "mkv"),
+        ("truehd", "mkv"),
+        ("dca", "mkv"),
+        ("wmav2", "wmv"),
+        ("adpcm_ms", "avi"),
+        ("adpcm_ima_wav", "avi"),
+    ],
+)
+def test_sound_of_a_codec_that_chunk_objects_cannot_hold_is_decoded_on_the_way(
+    raven: Raven, tmp_path: Path, codec: str, suffix: str
 ) -> None:
-    source = tmp_path / "film.mkv"
+    """They have no name for it, or no place for what its decoder must know."""
+    source = tmp_path / f"film.{suffix}"
     run_ffmpeg(
         [
             *("-loglevel", "fatal", "-f", "lavfi", "-i", "testsrc2=size=64x48:d=4", "-f", "lavfi"),
-            *("-i", "aevalsrc=0.5*sin(2*PI*500*t)*gte(t\\,2):s=48000:d=4", "-c:v", "mpeg2video"),
+            *("-i", "aevalsrc=0.5*sin(2*PI*500*t)*gte(t\\,2):s=48000:d=4", "-c:v", "mpeg4"),
             *("-c:a", codec, "-strict", "-2", str(source)),
         ]
     )
