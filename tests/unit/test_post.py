@@ -17,6 +17,7 @@ from watcher.callbacks import Allowed
 from watcher.post import post
 
 SECONDS = 0.5
+"""For those who do not answer. All others have as long as their machine needs."""
 HERE = "127.0.0.0/8"
 BODY = b'{"id":1}'
 
@@ -27,7 +28,7 @@ def there() -> Iterator[Receiver]:
         yield found
 
 
-def said(url: str, networks: str = HERE, trusted: Path | None = None, seconds: float = SECONDS) -> int:
+def said(url: str, networks: str = HERE, trusted: Path | None = None, seconds: float = DEADLINE) -> int:
     """The status that a POST brings."""
     allowed = Allowed.of(url.split("/")[2], networks)
     tls = ssl.create_default_context(cafile=trusted)
@@ -73,7 +74,7 @@ def test_of_a_huge_answer_only_the_status_is_read(there: Receiver) -> None:
     """So that no receiver can fill the watcher's memory, or hold its thread."""
     there.answers += [status(200, body=b"x" * (64 << 20))]
 
-    assert said(there.url(), seconds=DEADLINE) == 200
+    assert said(there.url()) == 200
     assert there.hung_up.wait(DEADLINE)
 
 
@@ -83,7 +84,7 @@ def test_who_takes_too_long_is_left_however_often_something_comes(way: bytes, th
     begun = time.monotonic()
 
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1 did not answer within 0\.5 s"):
-        said(there.url())
+        said(there.url(), seconds=SECONDS)
 
     assert SECONDS <= time.monotonic() - begun < DEADLINE
     assert there.hung_up.wait(DEADLINE)
@@ -93,7 +94,7 @@ def test_an_endless_head_is_not_read_to_its_end(there: Receiver) -> None:
     there.answers += [FLOOD]
 
     with pytest.raises(Unavailable, match="no status"):
-        said(there.url(), seconds=DEADLINE)
+        said(there.url())
     assert there.hung_up.wait(DEADLINE)
 
 
