@@ -1,4 +1,4 @@
-"""The operator's commands for nodes: `raven nodes`, `raven nodes drain NAME`, `raven nodes resume NAME`."""
+"""The operator's commands for nodes: `raven nodes`, and `drain NAME`, `resume NAME`, `forget NAME` behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from raven.config import Settings
 from raven.machine import size
-from raven.roster import Node, current, drain, read_nodes, resume
+from raven.roster import Node, current, drain, forget, read_nodes, resume
 from raven.settings_option import database_of, with_settings
 
 _TITLES = ("NAME", "ROLE", "RUN", "VERSION", "SLOTS", "RUNNING", "LOAD", "MEMORY", "DISK", "FFMPEG", "SEEN", "STATE")
@@ -78,3 +78,13 @@ def resume_node(settings: Settings, name: str) -> None:
     with database_of(settings) as database:
         resume(database, name)
     click.echo(f"{name} takes jobs again")
+
+
+@nodes_command.command("forget")
+@click.argument("name")
+@with_settings
+def forget_node(settings: Settings, name: str) -> None:
+    """Forgets the nodes called NAME that are gone for good; by itself that takes a day."""
+    with database_of(settings) as database:
+        forget(database, name, _now())
+    click.echo(f"{name} is forgotten")

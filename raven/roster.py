@@ -107,3 +107,17 @@ def resume(database: Database, name: str) -> None:
         if not database.execute("DELETE FROM holds WHERE name = ?", (name,)):
             raise TaskError(f"nothing holds a node called {name}")
         database.execute("UPDATE nodes SET blames = 0, lost = 0 WHERE name = ?", (name,))
+
+
+def forget(database: Database, name: str, now: int) -> None:
+    """Forgets the runs of this name that are silent, and where none is left what held the name.
+
+    Raises TaskError when there is nothing to forget.
+    """
+    with database.transaction():
+        gone = database.execute("DELETE FROM nodes WHERE name = ? AND seen_at < ?", (name, now - SILENT_MS))
+        if database.query("SELECT name FROM nodes WHERE name = ? LIMIT 1", (name,)):
+            if not gone:
+                raise TaskError(f"{name} lives; only nodes that are silent or stopped are forgotten")
+        elif not database.execute("DELETE FROM holds WHERE name = ?", (name,)) and not gone:
+            raise TaskError(f"there is no node called {name}")

@@ -133,4 +133,4 @@ GRANT INSERT, DELETE ON raven.holds TO raven_operators;
 -- `raven retry` is told in the task's story, which stays as it was
 GRANT INSERT ON raven.history TO raven_operators;
 GRANT UPDATE (state, due_at, until) ON raven.notices TO raven_operators;
-GRANT UPDATE (blames, lost) ON raven.nodes TO raven_operators;
+GRANT UPDATE (blames, lost), DELETE ON raven.nodes TO raven_operators;

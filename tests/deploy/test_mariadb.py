@@ -316,6 +316,8 @@ def test_the_commands_of_an_operator_work_with_theirs(connect: Connect, server: 
     assert "takes no more jobs" in raven(operator, "nodes", "drain", "one")
     assert "takes jobs again" in raven(operator, "nodes", "resume", "one")
     raven(operator, "nodes")
+    watcher("INSERT INTO nodes (name, role, instance, slots, build, seen_at) VALUES ('two', 'worker', 'x', 1, '1', 0)")
+    assert "two is forgotten" in raven(operator, "nodes", "forget", "two")
     raven(operator, "cancel", str(task))
     assert watcher("SELECT * FROM tasks") == []
 

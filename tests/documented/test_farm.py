@@ -23,6 +23,7 @@ from tests.servers.fixtures import aws_environment, fresh_bucket, fresh_database
 from tests.servers.mariadb import MariaDb
 from tests.servers.process import clean_environment
 from tests.servers.rabbitmq import RabbitMq
+from watcher.watcher import steady_clock
 
 pytestmark = pytest.mark.servers
 BIN = Path(sys.executable).parent
@@ -115,6 +116,14 @@ class Stage:
         """A task that has just been inserted."""
         return str(self.farm.submit(self.film))
 
+    def silent(self) -> str:
+        """A node that vanished some minutes ago."""
+        self.farm.database.execute(
+            "INSERT INTO nodes (name, role, instance, slots, build, seen_at) VALUES ('gone', 'worker', 'x', 1, '1', ?)",
+            (steady_clock()() - 300_000,),
+        )
+        return "gone"
+
     def settings(self, role: str) -> Mapping[str, str]:
         """Those of a host that has this daemon alone."""
         return self.site.environment | self.farm.environment(role, role)
@@ -134,6 +143,7 @@ COMMANDS: dict[str, Shown[Stage]] = {
     "raven nodes": Shown(r"^worker .* ready$"),
     "raven nodes drain NAME": Shown(r"takes no more jobs", {"NAME": lambda _: "spare"}),
     "raven nodes resume NAME": Shown(r"takes jobs again", {"NAME": lambda _: "spare"}),
+    "raven nodes forget NAME": Shown(r"is forgotten$", {"NAME": Stage.silent}),
     "raven profiles": Shown(r"^archive: "),
     "raven notices": Shown(r"^\d+ +\d+ +failed +.*refused"),
     "raven notices TASK": Shown(r"RAVEN_CALLBACK_HOSTS names no host", {"TASK": lambda s: s.refused}),

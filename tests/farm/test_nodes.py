@@ -18,6 +18,8 @@ from tests.media import ffmpeg, generate_clip
 from tests.servers.process import clean_environment
 from tests.waiting import wait_until
 from watcher.health import BLAMES
+from watcher.numbers import read_numbers
+from watcher.watcher import steady_clock
 
 pytestmark = pytest.mark.servers
 ATTEMPTS = 3
@@ -201,6 +203,30 @@ def test_a_chunk_that_fails_everywhere_ends_its_task_and_is_nobody_s_fault(
     standing = farm.database.query("SELECT name, blames FROM nodes WHERE name IN (?, 'steady')", (node,))
     assert {row["name"]: row["blames"] for row in standing} == {node: 0, "steady": 0}
     assert farm.database.query("SELECT name FROM holds WHERE name IN (?, 'steady')", (node,)) == []
+
+
+def test_a_node_that_said_goodbye_alarms_nobody_and_one_that_vanished_can_be_forgotten(farm: Farm, node: str) -> None:
+    """As pods that are scaled away do, and those that are killed before they can."""
+
+    def later() -> str:
+        """What is told of the node once it is silent."""
+        farm.database.execute("UPDATE nodes SET seen_at = seen_at - 60000 WHERE name = ?", (node,))
+        numbers = read_numbers(farm.database, steady_clock()())
+        told = [state for name, _, state in numbers.nodes if name == node]
+        return told[0] if told else "nothing"
+
+    daemon = farm.start("worker", node)
+    farm.until_seen(node)
+    daemon.terminate()
+    assert later() == "nothing"
+    farm.daemons[node].kill()
+
+    farm.start("worker", node)
+    farm.until(lambda: state(farm, node) == "", "it takes jobs")
+    farm.daemons[node].kill()
+    assert later() == "silent"
+    assert "is forgotten" in raven(farm, "nodes", "forget", node)
+    assert later() == "nothing"
 
 
 def test_an_encode_that_hangs_is_ended_and_done_elsewhere(farm: Farm, node: str, tmp_path: Path) -> None:
