@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 import tempfile
 import time
@@ -33,14 +32,15 @@ from raven.environment import load_settings
 from raven.errors import RavenError, RowLocked, UsageError
 from raven.log import configure
 from raven.metrics.scrub import told
+from raven.names import task_of
 from raven.ports import Database, Row, Storage
+from raven.restored import next_number
 from raven.schema import check
 from raven.scratch import discard, old_folders
 from raven.upstream import known_ids
 from raven.wiring import open_database, open_storage
 
 UNKNOWN = "unknown upstream"
-_KEY = re.compile(r"(tmp|out)/([1-9][0-9]{0,18})/")
 _LOCKED = " /*M! LOCK IN SHARE MODE */"  # SQLite's transactions hold the whole file anyway
 YOUNG_SECONDS = 24 * 3600  # so long after its end a film need not be known upstream yet
 PART_SECONDS = 24 * 3600  # an unfinished object this old belongs to no running job
@@ -75,6 +75,7 @@ class Survey:
 
     waste: list[Waste] = field(default_factory=list)
     objects: int = 0
+    newest: int = 0  # the highest number of a task that has some
     referring: int = 0
     """Finished films that upstream should know."""
 
@@ -91,12 +92,6 @@ class Survey:
     def unknown(self) -> int:
         """Films that upstream does not know any more."""
         return sum(waste.reason == UNKNOWN for waste in self.waste)
-
-
-def task_of(key: str) -> tuple[str, int] | None:
-    """Tree (tmp or out) and task of a storage key; None for a key that is not Raven's."""
-    found = _KEY.match(key)
-    return (found[1], int(found[2])) if found else None
 
 
 def judge(tree: str, status: str | None, *, expired: bool = False, unknown: bool = False) -> str | None:
@@ -149,6 +144,7 @@ class Scrubber:
             return
         row = self._row(task)
         found.objects += objects
+        found.newest = max(found.newest, task)
         found.referring += tree == "out" and row is not None and self._refers(row)
         if (reason := self._judge(tree, task, row)) is not None:
             found.waste.append(Waste(f"{tree}/{task}/", reason, objects, size))
@@ -218,7 +214,11 @@ def scrub(settings: Settings, *, dry_run: bool, most: float = 1.0) -> tuple[int,
         check(database)
         scrubber = Scrubber(database, storage, settings.keep_hours, time.time(), known_ids(settings))
         survey = scrubber.survey()
-        doubt = _doubt(survey, most)
+        doubt, following = _doubt(survey, most), next_number(database)
+        if following is not None and following <= survey.newest:
+            log.warning(
+                "the storage has films of numbers that are still to come", highest=survey.newest, next=following
+            )
         if doubt and not dry_run:
             raise TooMuch(doubt)
         objects, size = _remove(survey, scrubber, dry_run=dry_run)

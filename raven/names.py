@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 LANES: dict[str, tuple[str, ...]] = {
     "master": ("prepare",),
     "master.light": ("announce", "publish", "purge"),
@@ -164,3 +166,12 @@ def sprite_name(number: int) -> str:
 
 def thumb_path(number: int) -> str:
     return f"{THUMBS}/{thumb_name(number)}"
+
+
+_KEY = re.compile(r"(tmp|out)/([1-9][0-9]{0,18})/")
+
+
+def task_of(key: str) -> tuple[str, int] | None:
+    """Tree (tmp or out) and task of a storage key; None for a key that is not Raven's."""
+    found = _KEY.match(key)
+    return (found[1], int(found[2])) if found else None

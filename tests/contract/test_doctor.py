@@ -15,8 +15,8 @@ from raven import names
 from raven.config import Settings
 from raven.doctor.examine import examine
 from raven.doctor.findings import Finding, Level
+from raven.names import task_of
 from raven.wiring import WATCHER_LOCK, open_broker, open_database
-from scrub import task_of
 from tests.contract.brokers import connected
 from tests.contract.storages import storage_at
 from tests.servers.ceph import CephRgw

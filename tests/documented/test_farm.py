@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from raven.roster import drain
 from tests.documented.pages import ROOT, blocks
 from tests.documented.shown import Shown, check, run
 from tests.farm.farm import Daemon, Farm, Servers
@@ -116,6 +117,10 @@ class Stage:
         """A task that has just been inserted."""
         return str(self.farm.submit(self.film))
 
+    def drained(self) -> str:
+        drain(self.farm.database, "spare", steady_clock()())
+        return "spare"
+
     def silent(self) -> str:
         """A node that vanished some minutes ago."""
         self.farm.database.execute(
@@ -142,7 +147,7 @@ COMMANDS: dict[str, Shown[Stage]] = {
     "raven top --json": Shown(r'^\{.*"lanes"'),
     "raven nodes": Shown(r"^worker .* ready$"),
     "raven nodes drain NAME": Shown(r"takes no more jobs", {"NAME": lambda _: "spare"}),
-    "raven nodes resume NAME": Shown(r"takes jobs again", {"NAME": lambda _: "spare"}),
+    "raven nodes resume NAME": Shown(r"takes jobs again", {"NAME": Stage.drained}),
     "raven nodes forget NAME": Shown(r"is forgotten$", {"NAME": Stage.silent}),
     "raven profiles": Shown(r"^archive: "),
     "raven notices": Shown(r"^\d+ +\d+ +failed +.*refused"),
@@ -153,6 +158,7 @@ COMMANDS: dict[str, Shown[Stage]] = {
     "raven doctor --role worker": Shown(r"^ok +storage ", settings=lambda s: s.settings("worker")),
     "raven doctor --role watcher": Shown(r"^ok +broker ", settings=lambda s: s.settings("watcher")),
     "raven migrate": Shown(r"which this Raven needs$"),
+    "raven migrate --restored": Shown(r"^the next task gets number 1\d{3}, above all that the storage has$"),
     "raven migrate --check": Shown(r"which this Raven needs$"),
     "scrub.py --dry-run": Shown(
         r"objects, \d+\.\d MB would go; \d+ stay$", {"scrub.py": lambda _: shlex.quote(str(ROOT / "scrub.py"))}

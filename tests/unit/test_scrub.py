@@ -22,9 +22,10 @@ from raven.adapters.sqlite import SqliteDatabase
 from raven.config import Settings
 from raven.environment import without_secrets
 from raven.metrics.scrub import FILE
+from raven.names import task_of
 from raven.scratch import FOLDER_SECONDS, discard, old_folders, scratch
 from raven.upstream import NoAnswer
-from scrub import Scrubber, Survey, TooMuch, Waste, _remove, judge, main, scrub, task_of
+from scrub import Scrubber, Survey, TooMuch, Waste, _remove, judge, main, scrub
 from tests.scrape import read
 from watcher.rows import JobState, TaskState
 
