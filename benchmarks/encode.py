@@ -1,6 +1,6 @@
 """Raven embedded against one plain ffmpeg run of the same ladder on the same clip, in turn, several pairs.
 
-    python -m benchmarks.encode [CLIP] [--pairs 3] [--workers 2] [--profile default]
+    python -m benchmarks.encode [CLIP] [--pairs 3] [--workers 2] [--plain-threads 1] [--profile default]
 
 Both make the same rungs with the same encoder settings, the same sound and the thumbnails. Raven makes the rest of its
 output as well: segments, manifests, trick play, sheets of thumbnails, checks. Ratios are Raven's figure over ffmpeg's:
@@ -46,14 +46,18 @@ def like_for_like(facts: SourceFacts) -> VideoFacts:
     return video
 
 
-def plain_command(ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile) -> list[str]:
+def plain_command(
+    ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile, threads: int | None = None
+) -> list[str]:
     """The same rungs and encoder settings, the audio and the thumbnails, by one ffmpeg as a person would run it.
 
     It decodes once and with as many threads as ffmpeg likes. Trick play, sheets, manifests and checks are Raven's own.
+    `threads`: of each rung's encoder, if not as many as Raven's have.
     """
     video = like_for_like(facts)
     grid, thumbs = profile.cutting.grid(video.rate), profile.thumbs
     rungs = choose_renditions(profile.video, video, grid)
+    rungs = tuple(r.model_copy(update={"threads": threads or r.threads}) for r in rungs)
     branches = [
         f"framestep={r.every},scale={r.width}:{r.height}:flags=bicubic,format={r.pixel_format}[v{i}]"
         for i, r in enumerate(rungs)
@@ -62,7 +66,8 @@ def plain_command(ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile)
         branches.append(f"framestep={thumb_step(grid, thumbs)},scale=-2:{thumbs.height}[thumbs]")
     graph = [f"[0:{video.stream}]split={len(branches)}" + "".join(f"[b{i}]" for i in range(len(branches)))]
     graph += [f"[b{i}]{branch}" for i, branch in enumerate(branches)]
-    command = [ffmpeg, "-hide_banner", "-nostdin", "-y", "-i", str(clip), "-filter_complex", ";".join(graph)]
+    command = [ffmpeg, "-hide_banner", "-nostdin", "-y", "-i", str(clip)]
+    command += ["-filter_complex_threads", "1", "-filter_complex", ";".join(graph)]  # by slices it takes longer
     for i, rendition in enumerate(rungs):
         command += ["-map", f"[v{i}]", *encoder_arguments(rendition, grid), f"{rendition.name}.mp4"]
     for track in facts.audio:
@@ -95,7 +100,7 @@ class Pair:
     plain_bytes: int
 
 
-def run_pair(ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile, workers: int, *, raven_first: bool) -> Pair:
+def run_pair(plain: list[str], clip: Path, profile: Profile, workers: int, *, raven_first: bool) -> Pair:
     """One run of each, in fresh folders."""
     with tempfile.TemporaryDirectory(prefix="raven-bench-") as name:
         ours, theirs = Path(name) / "raven", Path(name) / "plain"
@@ -105,7 +110,7 @@ def run_pair(ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile, work
             if who == "raven":
                 runs[who] = raven_encode(clip, ours / "out", profile.name, workers)
             else:
-                runs[who] = measure(plain_command(ffmpeg, clip, facts, profile), theirs)
+                runs[who] = measure(plain, theirs)
         return Pair(
             **runs,
             checker=checker_seconds(ours / "out"),
@@ -135,16 +140,19 @@ def report(title: str, pairs: list[Pair]) -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Raven's encodes side by side."
 )
+@click.option(
+    "--plain-threads", type=click.IntRange(1), help="Threads of each encoder of plain ffmpeg. [default: as Raven's]"
+)
 @click.option("--profile", "profile_name", default="default", show_default=True, help="What both make.")
-def main(clip: Path | None, pairs: int, workers: int, profile_name: str) -> None:
+def main(clip: Path | None, pairs: int, workers: int, plain_threads: int | None, profile_name: str) -> None:
     try:
         settings = load_settings(os.environ)
         profile, ffmpeg = known_profile(settings, profile_name), ffmpeg_path(settings)
         with tempfile.TemporaryDirectory(prefix="raven-clip-") as made:
             clip = clip.absolute() if clip else test_picture(Path(made))
-            facts = probe(str(clip), StopSignal())
+            plain = plain_command(ffmpeg, clip, probe(str(clip), StopSignal()), profile, plain_threads)
             # each goes first in turn, so that neither always finds the clip in memory
-            runs = [run_pair(ffmpeg, clip, facts, profile, workers, raven_first=bool(n % 2)) for n in range(pairs)]
+            runs = [run_pair(plain, clip, profile, workers, raven_first=bool(n % 2)) for n in range(pairs)]
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     except (RavenError, RuntimeError) as error:

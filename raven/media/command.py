@@ -151,10 +151,11 @@ def _split(labels: Sequence[str]) -> str:
     return f"split={len(labels)}" + "".join(f"[{label}]" for label in labels)
 
 
-def _video_output(rendition: Rendition, order: ChunkOrder, frames: int) -> list[str]:
+def _video_output(rendition: Rendition, order: ChunkOrder, kept: int, frames: int) -> list[str]:
+    """Of `frames` that are encoded the first `kept` are wanted."""
     grid = order.grid
     return [
-        *encoder_arguments(rendition, grid),
+        *encoder_arguments(rendition, grid, Span(kept, frames)),
         "-fps_mode", "passthrough",  # the graph has made exact frames; never duplicate or drop
         "-frames:v", str(frames),  # the law: exactly this many, and those that the encoder looks ahead
         "-video_track_timescale", str(grid.timescale),  # a frame is a whole number of ticks
@@ -208,18 +209,20 @@ def _read(ffmpeg: str, source: str, order: ChunkOrder) -> list[str]:
 
 def encode_command(ffmpeg: str, source: str, folder: str, order: ChunkOrder) -> list[str]:
     """One ffmpeg for one chunk: `folder/NAME.mp4` per rendition and the I-frames, `folder/000000.jpg` per thumbnail."""
-    command = [*_read(ffmpeg, source, order), "-filter_complex", encode_graph(order)]
+    command = [
+        *_read(ffmpeg, source, order),
+        # a picture in one piece: the encoders keep all cores busy, so slices gain nothing and cost wakes of threads
+        "-filter_complex_threads", "1",
+        "-filter_complex", encode_graph(order),
+    ]  # fmt: skip
     # the largest rung first: ffmpeg's progress counts the frames of its first output, and this one is the slowest
     for i, rendition in reversed(list(enumerate(order.renditions))):
-        command += [
-            "-map",
-            f"[out{i}]",
-            *_video_output(rendition, order, order.encoded.taken(rendition.every)),
-            f"{folder}/{rendition.name}.mp4",
-        ]
+        kept, frames = (span.taken(rendition.every) for span in (order.span, order.encoded))
+        output = _video_output(rendition, order, kept, frames)
+        command += ["-map", f"[out{i}]", *output, f"{folder}/{rendition.name}.mp4"]
     if order.iframes:
         trick, count = order.iframes.rendition, len(frames_in(order.grid, order.iframes.places, order.span))
-        command += ["-map", "[iframes]", *_video_output(trick, order, count), f"{folder}/{trick.name}.mp4"]
+        command += ["-map", "[iframes]", *_video_output(trick, order, count, count), f"{folder}/{trick.name}.mp4"]
     if order.thumbs:
         command += ["-map", "[thumbs]", *_thumbs_output(order.thumbs), f"{folder.replace('%', '%%')}/%06d.jpg"]
     return command

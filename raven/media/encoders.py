@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from raven.media.grid import Grid
+from raven.media.grid import Grid, Span
 from raven.model import Rendition
 
+NONE = Span(0, 0)
 
-def encoder_arguments(rendition: Rendition, grid: Grid) -> list[str]:
-    """Encoder settings of a rendition: capped constant quality in closed GOPs on the grid."""
+
+def encoder_arguments(rendition: Rendition, grid: Grid, spare: Span = NONE) -> list[str]:
+    """Encoder settings of a rendition: capped constant quality in closed GOPs on the grid.
+
+    `spare`: of the frames that it is given, those that are thrown away.
+    """
     gop = grid.gop // rendition.every
     flags = [
         "-c:v", rendition.codec,
         "-preset", rendition.preset,
         "-crf", f"{rendition.crf:g}",  # constant quality: independent chunks do not step at the seams
-        *_OWN[rendition.codec](rendition, gop),
+        *_OWN[rendition.codec](rendition, gop, spare),
         "-flags:v", "+bitexact",  # no encoder banner that differs between builds
     ]  # fmt: skip
     if rendition.maxrate is not None:
@@ -26,16 +31,21 @@ def encoder_arguments(rendition: Rendition, grid: Grid) -> list[str]:
     return flags
 
 
-def _x264(rendition: Rendition, gop: int) -> list[str]:
+def _x264(rendition: Rendition, gop: int, spare: Span) -> list[str]:
+    # each chunk is a film to x264, whose first IDR would have a quantiser 1.4 times that of all others: these have
+    # `ipratio` taken off what the P-frames before them had. Its share of the rate times 1.4 makes it their equal
+    zones = ["0,0,b=1.4"]
+    if spare.frames and rendition.threads == 1:
+        # what is thrown away is made as cheaply as can be. It is coded last and begins with an IDR, so with one thread
+        # no frame before it changes by a bit; with more, the rate control of those in work at the time would see it
+        zones.append(f"{spare.first},{spare.last - 1},q=51,ref=1,me=dia,subme=0,trellis=0")
     parameters = {
         "keyint": str(gop),  # an IDR every GOP, at exact frames
         "min-keyint": "1",
         "scenecut": "0",  # no keyframe but the grid's: segment borders equal in all rungs
         "open-gop": "0",  # each GOP decodes alone
         "stitchable": "1",  # headers do not depend on the content: one init segment for all chunks
-        # each chunk is a film to x264, whose first IDR would have a quantiser 1.4 times that of all others: these have
-        # `ipratio` taken off what the P-frames before them had. Its share of the rate times 1.4 makes it their equal
-        "zones": "0,0,b=1.4",
+        "zones": "/".join(zones),
         **rendition.options,
     }
     if parameters["keyint"] == "1":
@@ -49,7 +59,7 @@ def _x264(rendition: Rendition, gop: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _x265(rendition: Rendition, gop: int) -> list[str]:
+def _x265(rendition: Rendition, gop: int, _: Span) -> list[str]:
     parameters = {
         "keyint": str(gop),  # an IDR every GOP, at exact frames
         "min-keyint": "1",
@@ -69,7 +79,7 @@ def _x265(rendition: Rendition, gop: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _svt_av1(rendition: Rendition, gop: int) -> list[str]:
+def _svt_av1(rendition: Rendition, gop: int, _: Span) -> list[str]:
     parameters = {
         "keyint": str(gop),  # a key frame every GOP, at exact frames
         "irefresh-type": "2",  # key frames that close the GOP, not forward key frames

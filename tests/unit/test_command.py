@@ -87,7 +87,8 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
         "-fragment_index", "10", *MP4,
     ]  # fmt: skip
     assert command == [
-        *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "/t/chunk.nut", "-filter_complex", graph,
+        *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "/t/chunk.nut",
+        "-filter_complex_threads", "1", "-filter_complex", graph,
         "-map", "[out1]", "-c:v", "libx264", "-preset", "medium", "-crf", "23", "-threads:v", "2",
         "-x264-params",
         "keyint=48:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:zones=0,0,b=1.4:aq-mode=3:vbv-init=0.7",
@@ -118,7 +119,8 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
         "[v0]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out0]"
     )
     assert command == [
-        *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "chunk.nut", "-filter_complex", graph,
+        *HEAD, *PICTURES, *INPUT, *LARGEST, "-i", "chunk.nut",
+        "-filter_complex_threads", "1", "-filter_complex", graph,
         "-map", "[out0]", "-c:v", "libx264", "-preset", "medium", "-crf", "0", "-threads:v", "2",
         "-x264-params", "keyint=10:min-keyint=1:scenecut=0:open-gop=0:stitchable=1:zones=0,0,b=1.4:qp=0",
         "-flags:v", "+bitexact",
