@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from master.ahead import CutterAhead
 from master.announce import announce
 from master.prepare import Tools, prepare
 from master.publish import publish
@@ -21,7 +22,13 @@ from raven.selftest import self_test
 from raven.wiring import open_broker, open_storage
 
 
-def build_agent(settings: Settings, broker: Broker, storage: Storage, readiness: Readiness | None = None) -> Agent:
+def build_agent(
+    settings: Settings,
+    broker: Broker,
+    storage: Storage,
+    readiness: Readiness | None = None,
+    ahead: CutterAhead | None = None,
+) -> Agent:
     """A master with its four kinds of jobs. Raises ConfigError when the set ffmpeg cannot be run."""
     ffmpeg = ffmpeg_path(settings)
     tools = Tools(
@@ -32,6 +39,7 @@ def build_agent(settings: Settings, broker: Broker, storage: Storage, readiness:
         cutter_box(settings.limits, settings.cpu_seconds),
         settings.stall_seconds,
         ffmpeg,
+        ahead,
     )
     finishing = MediaTools(storage, ffmpeg, settings.temporary)
     handlers = {

@@ -9,9 +9,6 @@ from itertools import groupby
 from typing import Literal
 from urllib.parse import unquote, urljoin
 
-from langcodes import Language
-from langcodes.tag_parser import LanguageTagError
-
 from raven.check.m3u8 import MediaSegment, Playlist, Tag, byte_range
 from raven.errors import SourceRefused
 from raven.media.hls import DESCRIBES
@@ -132,6 +129,9 @@ def _about(tag: Tag) -> About:
 
 def _language(tag: str) -> str:
     """The ISO 639 code of a language tag (BCP 47), und where it has none."""
+    from langcodes import Language  # noqa: PLC0415 - its tables take long, and few sources are playlists
+    from langcodes.tag_parser import LanguageTagError  # noqa: PLC0415
+
     try:
         code = Language.get(tag).to_alpha3()
     except (LookupError, LanguageTagError):

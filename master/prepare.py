@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import master.cutter
+from master.ahead import CutterAhead, start_cutter
 from master.cutter import Event, Order
 from master.ranges import Ranges
 from master.reach import Reach
@@ -46,12 +44,8 @@ class Tools:
     """Of the child that opens a source."""
     stall_seconds: float
     ffmpeg: str
-
-
-def cutter_command() -> list[str]:
-    """The child, with this very code and nothing of the working directory on its path."""
-    root = str(Path(master.cutter.__file__).resolve().parent.parent)
-    return [sys.executable, "-P", "-c", f"import sys; sys.path.append({root!r}); import master.cutter as c; c.main()"]
+    ahead: CutterAhead | None = None
+    """A child that waits already."""
 
 
 def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
@@ -106,7 +100,8 @@ def _looked_at(job: PrepareJob, pieces: Ranges, context: Context, tools: Tools, 
 def _cut(order: Order, job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     """Lets a child cut, and stores what it hands over."""
     state: PrepareResult | None = None
-    with _child(order, context.stop, tools.box, tools.stall_seconds) as (child, events):
+    waiting = tools.ahead.take() if tools.ahead else None
+    with _child(order, context.stop, tools.box, tools.stall_seconds, waiting) as (child, events):
         for event in events:
             if event.file is not None and event.key is not None:
                 with child.waiting():
@@ -211,9 +206,9 @@ class _Cutter:
 
 @contextmanager
 def _child(
-    order: Order, stop: StopSignal, box: Box | None, stall_seconds: float | None
+    order: Order, stop: StopSignal, box: Box | None, stall_seconds: float | None, waiting: Child | None = None
 ) -> Iterator[tuple[_Cutter, Iterator[Event]]]:
-    child = Child(cutter_command(), stdin=subprocess.PIPE, box=box)
+    child = waiting or start_cutter(box)
     cutter = _Cutter(child)
     try:
         with Watch(child, "the cutter", stop, stall_seconds, cutter.sign) as watch:

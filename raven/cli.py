@@ -7,49 +7,61 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from raven import (
-    __version__,
-    check_cli,
-    doctor_cli,
-    farm_cli,
-    migrate_cli,
-    names,
-    nodes_cli,
-    notices_cli,
-    story_cli,
-    top_cli,
-)
+from raven import __version__, names
 from raven.config import Settings
 from raven.display import choose_display
 from raven.log import configure
 from raven.settings_option import with_settings
 
-LOOK_SECONDS = 0.2
+if TYPE_CHECKING:
+    from raven.film import Finished
+
+LOOK_SECONDS = 0.5
+"""Between looks at how far an encode is: as often as its jobs tell."""
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group(context_settings=_CONTEXT)
+ELSEWHERE = {
+    "submit": "farm_cli:submit",
+    "list": "farm_cli:list_tasks",
+    "status": "farm_cli:status",
+    "watch": "farm_cli:watch",
+    "cancel": "farm_cli:cancel",
+    "retry": "farm_cli:retry_task",
+    "log": "story_cli:log_command",
+    "top": "top_cli:top_command",
+    "nodes": "nodes_cli:nodes_command",
+    "notices": "notices_cli:notices_command",
+    "check": "check_cli:check_command",
+    "doctor": "doctor_cli:doctor_command",
+    "migrate": "migrate_cli:migrate_command",
+}
+"""The commands of other modules, which are loaded when they are asked for."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = ELSEWHERE[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(f"raven.{module}"), name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="raven")
 def main() -> None:
     """Raven encodes a video into adaptive HLS and DASH, on this machine or on a farm."""
-
-
-for _command in (
-    *farm_cli.COMMANDS,
-    story_cli.log_command,
-    top_cli.top_command,
-    nodes_cli.nodes_command,
-    notices_cli.notices_command,
-    check_cli.check_command,
-    doctor_cli.doctor_command,
-    migrate_cli.migrate_command,
-):
-    main.add_command(_command)
 
 
 @main.command()
@@ -76,29 +88,43 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option of the command
     The same command resumes what was interrupted.
     """
     from raven.film import finished  # noqa: PLC0415 - the others need none
-    from raven.local import LocalFarm, default_workers, known_profile  # noqa: PLC0415
 
     configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
     source, output = source.absolute(), output.absolute()
-    known_profile(settings, profile)
     begun = time.monotonic()
     film = None if force else finished(output, source, profile)
     already = film is not None
     if film is None:
-        farm = LocalFarm(settings, source, output, profile, workers or default_workers(), anew=force, strict=strict)
+        film = _encode(settings, source, output, profile, workers, anew=force, strict=strict)
+    _tell(film.task, output, time.monotonic() - begun, already=already, as_json=as_json)
+
+
+def _encode(
+    settings: Settings, source: Path, output: Path, profile: str, workers: int | None, *, anew: bool, strict: bool
+) -> Finished:
+    """The finished film; an interruption ends the process."""
+    from master.ahead import CutterAhead  # noqa: PLC0415 - the others need none
+    from raven.sandbox import cutter_box  # noqa: PLC0415
+
+    box = cutter_box(settings.limits, settings.cpu_seconds)
+    with closing(CutterAhead(box)) as ahead:  # first of all, since it loads as much as what follows
+        from raven.local import LocalFarm, default_workers, known_profile  # noqa: PLC0415
+
+        known_profile(settings, profile)
+        workers = workers or default_workers()
+        farm = LocalFarm(settings, source, output, profile, workers, anew=anew, strict=strict)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with farm.running(), choose_display(source.name) as display:
+            with farm.running(ahead), choose_display(source.name) as display:
                 snapshot = farm.snapshot()
                 while not snapshot.ended:
                     display.show(snapshot)
-                    time.sleep(LOOK_SECONDS)
+                    farm.wait(LOOK_SECONDS)
                     snapshot = farm.snapshot()
-                film = farm.collect()
+                return farm.collect()
         except KeyboardInterrupt:
             click.echo("raven: interrupted; the same command resumes", err=True)
             sys.exit(130)
-    _tell(film.task, output, time.monotonic() - begun, already=already, as_json=as_json)
 
 
 def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, as_json: bool) -> None:

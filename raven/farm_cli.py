@@ -133,6 +133,3 @@ def retry_task(settings: Settings, task: int) -> None:
         kept = retry(database, task, time.time_ns() // 1_000_000, settings.node)
     rest = "what was done stays done" if kept else "its objects were removed already, so it begins anew"
     click.echo(f"task {task} is tried again; {rest}")
-
-
-COMMANDS = (submit, list_tasks, status, watch, cancel, retry_task)

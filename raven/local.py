@@ -22,7 +22,9 @@ import structlog
 
 import master.daemon
 import worker.daemon
+from master.ahead import CutterAhead
 from raven import names
+from raven.agent import Agent
 from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
 from raven.film import PARTS, STATE, Finished, film_in
@@ -77,6 +79,8 @@ class LocalFarm:
             }
         )
         self._stop = threading.Event()
+        self._over = threading.Event()
+        """The film is done or failed, or the farm broke."""
         self._began = time.monotonic()
         self._fault: BaseException | None = None
         self._collected = False
@@ -85,8 +89,11 @@ class LocalFarm:
         """A connection of its own for those who look on."""
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """The farm at work; when this ends it has stopped, and a film that is not done can be resumed."""
+    def running(self, ahead: CutterAhead | None = None) -> Iterator[None]:
+        """The farm at work; when this ends it has stopped, and a film that is not done can be resumed.
+
+        `ahead`: opens the source, if that is still to be done.
+        """
         ffmpeg_path(self._settings)  # a setting that cannot be used shows before anything is made
         film_in(self._output)
         created = not self._output.exists()
@@ -97,14 +104,13 @@ class LocalFarm:
                 raise UsageError(f"another raven encodes into {self._output} right now") from error
             self._begin()
             with closing(open_database(self._settings)) as self._view:
-                threads = self._start()
+                thread = self._start(ahead)
                 try:
                     yield
                 finally:
                     self._stop.set()
                     self._broker.close()  # so that all who wait for something to do see it at once
-                    for thread in threads:
-                        thread.join()
+                    thread.join()
                     self._tidy(created)
 
     def _lock_file(self) -> IO[str]:
@@ -149,45 +155,47 @@ class LocalFarm:
         profile = known_profile(self._settings, self._profile).model_dump_json().encode()
         return f"{self._source}:{seen}:{self._profile}:{self._strict}:{hashlib.sha256(profile).hexdigest()[:16]}"[-255:]
 
-    def _start(self) -> list[threading.Thread]:
+    def _start(self, ahead: CutterAhead | None) -> threading.Thread:
         self._broker, storage = open_broker(self._settings), open_storage(self._settings)
         profiles = load_profiles(self._settings.profiles)
-        agents = [
-            master.daemon.build_agent(self._settings, self._broker, storage),
+        agents = (
+            master.daemon.build_agent(self._settings, self._broker, storage, ahead=ahead),
             worker.daemon.build_agent(self._settings, self._broker, storage),
-        ]
+        )
         database = open_database(self._settings)
         watcher = Watcher(self._settings, database, self._broker, profiles)
-
-        def watch() -> None:
-            try:
-                while not self._stop.is_set():
-                    self._turn(watcher)
-                    for agent in agents:
-                        if agent.fault is not None:
-                            raise agent.fault
-                for agent in agents:
-                    agent.stop()
-                for agent in agents:
-                    agent.join()
-                self._turn(watcher)  # what was done before the stop is not done again
-            except BaseException as error:
-                self._fault = error
-                for agent in agents:
-                    agent.stop()
-            finally:
-                database.close()
-
         for agent in agents:
             agent.start()
-        thread = threading.Thread(target=watch, name="watcher")
+        thread = threading.Thread(target=self._watch, args=(watcher, database, agents), name="watcher")
         thread.start()
-        return [thread]
+        return thread
 
-    @staticmethod
-    def _turn(watcher: Watcher) -> None:
+    def _watch(self, watcher: Watcher, database: Database, agents: tuple[Agent, ...]) -> None:
+        """The watcher's life, and with it that of the agents."""
+        try:
+            while not self._stop.is_set():
+                self._turn(watcher, database)
+                for agent in agents:
+                    if agent.fault is not None:
+                        raise agent.fault
+            for agent in agents:
+                agent.stop()
+            for agent in agents:
+                agent.join()
+            self._turn(watcher, database)  # what was done before the stop is not done again
+        except BaseException as error:
+            self._fault = error
+            self._over.set()
+            for agent in agents:
+                agent.stop()
+        finally:
+            database.close()
+
+    def _turn(self, watcher: Watcher, database: Database) -> None:
         try:
             watcher.turn()
+            if database.query("SELECT 1 FROM tasks WHERE id = ? AND status IN ('done', 'failed')", (TASK,)):
+                self._over.set()
         except Unavailable as error:
             log.warning("waiting", fault=str(error))
             time.sleep(0.2)
@@ -197,6 +205,10 @@ class LocalFarm:
         if self._fault is not None:
             raise self._fault
         return read_snapshot(self._view, TASK, time.monotonic() - self._began)
+
+    def wait(self, seconds: float) -> None:
+        """For the end of the film, so long at most."""
+        self._over.wait(seconds)
 
     def collect(self) -> Finished:
         """Moves the finished film into the output folder, what players open last. Raises TaskError if it failed."""

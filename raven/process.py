@@ -21,6 +21,7 @@ from raven.errors import FULL, Cancelled, LimitExceeded, NoRoom, ProcessFailed
 from raven.limits import START
 from raven.sandbox import Box, enter
 
+LOOK_SECONDS = 0.5  # between looks at what a child has used and done; it is stopped at once all the same
 KILL_AFTER = 0.5  # s between TERM and KILL: a cancelled task's processes are gone within 2 s
 TAIL_LINES = 40
 EXCERPT = 1000
@@ -217,7 +218,7 @@ class Watch:
     def _look(self) -> None:
         most, last, since = self._child.box.cpu_seconds, self._sign(), time.monotonic()
         while not self._over.is_set() and self._child.running:
-            told = self._stop.wait(0.1)
+            told = self._stop.wait(LOOK_SECONDS)
             now, seen = time.monotonic(), self._sign()
             if seen != last:
                 last, since, self._moved = seen, now, True

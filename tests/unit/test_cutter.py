@@ -13,9 +13,10 @@ from pathlib import Path
 import av
 import pytest
 
+from master.ahead import cutter_command
 from master.cut import EARLY_AUDIO, LEAD_OUT, AudioCopy, VideoCutter, VideoSource
 from master.cutter import Event, Order, cut
-from master.prepare import _child, cutter_command
+from master.prepare import _child
 from raven import names
 from raven.errors import NoRoom, SourceUnreadable
 from raven.media.filters import SHIFT

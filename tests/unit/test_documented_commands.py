@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
-from raven.cli import main
+from raven.cli import ELSEWHERE, main
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/runbook.md", "docs/design.md")
@@ -39,9 +41,26 @@ def test_a_documented_command_is_one_that_the_program_takes(line: str) -> None:
     command: click.Command = main
     parsed = click.Context(main)
 
-    while isinstance(command, click.Group) and words and words[0] in command.commands:
-        command = command.commands[words.pop(0)]
+    while isinstance(command, click.Group) and words and words[0] in command.list_commands(parsed):
+        found = command.get_command(parsed, words.pop(0))
+        assert found is not None
+        command = found
     assert command is not main, "there is no such command"
     if words and words != ["--help"]:  # else its name alone is told
         with command.make_context(command.name, words, parent=parsed) as context:
             assert not context.args
+
+
+def test_a_command_loads_no_module_of_another_one() -> None:
+    """A film of a second would wait as long for them as it takes to encode."""
+    asked = "import sys, raven.cli; print(*sorted(name for name in sys.modules if name.startswith('raven.')))"
+    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=True)
+    assert "raven.cli" in loaded.stdout.split()
+    assert not [name for name in loaded.stdout.split() if name.endswith("_cli")]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_command_of_another_module_goes_by_its_name(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.name == name
