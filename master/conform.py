@@ -49,6 +49,8 @@ class Conformer:
         self._handed = 0
         self.frames = 0
         self.tail = 1
+        self.damaged = 0
+        """Pictures that are lost, or that the decoder has made up in part."""
 
     @property
     def captions(self) -> bool:
@@ -68,7 +70,9 @@ class Conformer:
         try:
             frames = self._decoder.decode(packet)
         except av.error.InvalidDataError:
+            self.damaged += 1
             return
+        self.damaged += sum(frame.is_corrupt for frame in frames)
         self._take(frames)
 
     def finish(self) -> int:

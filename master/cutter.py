@@ -24,8 +24,9 @@ from raven.errors import NoDecoder, RavenError, SourceUnreadable
 from raven.limits import Limits
 from raven.media.captions import HEAD, channels
 from raven.media.probe import Opened, Wanted, open_source
-from raven.model import PrepareResult, Value
+from raven.model import PrepareResult
 from raven.profile import Cutting
+from raven.values import Value
 
 
 class Order(Value):
@@ -110,6 +111,8 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     end = state
     if cutter is not None:  # not told before all is complete: until then the last chunk would be taken for a whole one
         end = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
+        if isinstance(cutter, Conformer):  # of a copy the workers tell, who decode it
+            health.damaged = max(health.damaged, cutter.damaged)
     warnings = (*order.beside.warnings, *sounds.finish(strict=order.strict))
     samples = sounds.hand_over(order.sample_rate, object_ready)
     warnings += health.warnings(_length(end, samples, order.sample_rate), strict=order.strict)

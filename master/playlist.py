@@ -12,7 +12,7 @@ from urllib.parse import unquote, urljoin
 from raven.check.m3u8 import MediaSegment, Playlist, Tag, byte_range
 from raven.errors import SourceRefused
 from raven.media.hls import DESCRIBES
-from raven.model import Value
+from raven.values import Value
 
 MAX_TITLE = 200  # characters
 _FOR_DEAF = "public.accessibility.transcribes-spoken-dialog"

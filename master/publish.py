@@ -65,7 +65,9 @@ def publish(job: PublishJob, context: Context, tools: MediaTools) -> PublishResu
     context.notes.update(frames=job.frames, bytes=size)
     tools.known.forget(job.task)
     urls = tuple(storage.url(prefix + file.path) for file in downloads)
-    return PublishResult(url=storage.url(prefix + names.MULTIVARIANT), downloads=urls, bytes=size)
+    return PublishResult(
+        url=storage.url(prefix + names.MULTIVARIANT), downloads=urls, bytes=size, warnings=job.warnings
+    )
 
 
 def describe(job: FinishingJob, storage: Storage) -> Presentation:

@@ -20,7 +20,7 @@ from raven.check.m3u8 import Playlist, parse
 from raven.errors import SourceRefused, SourceUnreadable
 from raven.limits import Limits
 from raven.media.id3 import tag_size
-from raven.model import Value
+from raven.values import Value
 
 PLAYLIST_BYTES = 16 << 20  # a week of six-second pieces
 BLOCK = 1 << 20

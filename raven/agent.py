@@ -23,10 +23,10 @@ from raven.context import Context
 from raven.errors import FULL, Cancelled, ChunkUnusable, NoRoom, RavenError, StorageAway, Unavailable
 from raven.machine import default_slots
 from raven.messages import BadMessage, CancelJob, CancelTask, ConfirmJob, Done, Failed, Passed, Progress, Started
-from raven.model import Value
 from raven.ports import Broker, Consumer
 from raven.process import StopSignal
 from raven.readiness import Readiness
+from raven.values import Value
 
 LOOK_SECONDS = 0.5
 FAREWELL_SECONDS = 5.0

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat
 
-from raven.model import Value
+from raven.values import Value
 
 VERSION: Literal[1] = 1
 STATE_LENGTH = 255

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pydantic import Field
 
 from raven.errors import LimitExceeded
-from raven.model import Value
+from raven.values import Value
 
 START = 3
 """So many times as long as later on may a child take for its first frame: key frames can be far off, and encoders look

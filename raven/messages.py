@@ -21,22 +21,18 @@ from raven.model import (
     PrepareResult,
     PublishResult,
     PurgeResult,
-    Rational,
     Rendition,
     SourceFacts,
     TextFacts,
     TextResult,
     TrackSegments,
-    Value,
     VideoFacts,
 )
 from raven.profile import Profile
+from raven.values import Rarely, Rational, Value
 
 REPORT_BYTES = 4 << 20
 """The longest report: far above that of a day of film, and below what MariaDB takes in one statement (16 MB)."""
-
-Rarely = Annotated[bool, Field(exclude_if=lambda value: not value)]
-"""A later field that is sent only where it is true, as daemons from before it refuse what they do not know."""
 
 
 class BadMessage(RavenError):
@@ -81,6 +77,8 @@ class EncodeJob(_Job):
     video: VideoFacts
     profile: Profile
     renditions: tuple[Rendition, ...]
+    strict: Rarely = False
+    """Whether a damaged chunk is refused."""
 
     @property
     def span(self) -> Span:

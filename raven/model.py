@@ -5,38 +5,16 @@ Sizes are pixels, times seconds unless a name says otherwise; exact times are fr
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import Field
 
-_EXACT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40}|/0*[1-9][0-9]{0,39})?")
-"""No exponent, no zero below the line: Fraction takes the one at any size and breaks on the other."""
+from raven.values import Name, Rarely, Rational, Value, Word
 
-
-def _fraction(value: Any) -> Fraction:
-    if isinstance(value, int | Fraction) or (isinstance(value, str) and _EXACT.fullmatch(value)):
-        return Fraction(value)
-    raise ValueError("an exact time or rate is an integer or a string such as 24000/1001")
-
-
-Rational = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str)]
-
-# What ends in a path or a command line is spelled out: a message is not to be believed.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-"""Of a rendition or a track: a folder of the outputs."""
-Word = Annotated[str, Field(pattern=r"^[a-z0-9]*$")]
 Turn = Literal["hflip", "vflip", "transpose=clock", "transpose=cclock", "transpose=clock_flip", "transpose=cclock_flip"]
 ColourTag = Literal["color_primaries", "color_trc", "colorspace", "range"]
 Encoder = Literal["libx264", "libx265", "libsvtav1"]
 """The video encoders, by ffmpeg's names: H.264, HEVC, AV1."""
-
-
-class Value(BaseModel):
-    """Base of all values: immutable, and an unknown field is an error, not a surprise."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 VideoRange = Literal["SDR", "PQ", "HLG"]
@@ -79,9 +57,9 @@ class VideoFacts(Value):
     """How it is cut: its packets are copied, or it is decoded onto the grid and stored lossless."""
     timed: bool = True
     """Whether its packets carry times; else its frames follow each other at the rate."""
-    decode_timed: bool = False
+    decode_timed: Rarely = False
     """Whether these are good as decode times alone, as those of AVI, which knows nothing of frames out of order."""
-    x264_build: int | None = Field(None, ge=1, le=9999)
+    x264_build: Annotated[int, Field(ge=1, le=9999)] | None = Field(None, exclude_if=lambda build: build is None)
     """Of the x264 that has encoded it, as its first packet alone says: decoders make up for old ones' faults."""
     interlaced: Literal["no", "flagged", "tff", "bff"] = "no"
     """Whether fields are woven into its frames: where the stream says so of a frame, or all of them in this order."""
@@ -98,7 +76,7 @@ class VideoFacts(Value):
     mastering: MasteringDisplay | None = None
     light: tuple[int, int] | None = None
     """MaxCLL and MaxFALL (CTA-861.3), cd/m2."""
-    colour: dict[ColourTag, Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]] = {}
+    colour: dict[ColourTag, Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]] = Field(default_factory=dict)
     """Colour tags that the source states, by setparams option; what it does not state is absent, never guessed."""
 
     @property
@@ -198,7 +176,7 @@ class Rendition(Value):
     """It has every n-th frame of the grid; G is a multiple of n."""
     audio: Name | None = None
     """The one group of sound that HLS offers with it; None for all that no other rendition has for itself."""
-    options: dict[str, str] = {}
+    options: dict[str, str] = Field(default_factory=dict)
 
 
 class AudioRendition(Value):
@@ -247,7 +225,7 @@ class PrepareResult(Value):
     """N when complete; for audio alone 0."""
     tail: int = 1
     """Frames of the grid that the last source frame is held."""
-    samples: dict[str, int] = {}
+    samples: dict[str, int] = Field(default_factory=dict)
     """For audio alone: the length of each track in samples of its rendition; else the video's length rules."""
     complete: bool = False
     chunk_segments: int | None = Field(default=None, ge=1, le=100)
@@ -265,6 +243,8 @@ class EncodeResult(Value):
     frames: int
     thumbs: int
     bytes: int
+    damaged: Rarely = False
+    """Whether the decoder had to make up for what is missing of some picture."""
 
 
 class AudioResult(Value):
@@ -291,6 +271,8 @@ class PublishResult(Value):
     downloads: tuple[str, ...] = ()
     """Where a client finds the files for download."""
     bytes: int
+    warnings: Annotated[tuple[str, ...], Field(exclude_if=lambda value: not value)] = ()
+    """What the source lacks, for the task's `message`."""
 
 
 class PurgeResult(Value):

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from raven.errors import ConfigError
 from raven.media.grid import Grid
-from raven.model import AudioRendition, Encoder, Name, Rational, Word
+from raven.model import AudioRendition, Encoder
+from raven.values import Name, Rational, Word
 
 CHUNKS_PER_SLOT = 3
 """Chunks for each slot of a farm, as the last ones to end leave the other slots idle."""

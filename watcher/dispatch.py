@@ -10,9 +10,10 @@ import structlog
 
 from raven import messages, names
 from raven.errors import OptionInvalid, Unavailable
-from raven.model import PrepareResult, Rendition, Value
+from raven.model import PrepareResult, Rendition
 from raven.ports import Broker
 from raven.profile import Profile
+from raven.values import Value
 from watcher.health import avoided
 from watcher.nodes import ALIVE_MS, Nodes
 from watcher.orders import (

@@ -20,11 +20,11 @@ from raven.model import (
     SourceFacts,
     TextResult,
     TrackSegments,
-    Value,
 )
 from raven.profile import Download, Profile
+from raven.values import Value
 from watcher.ledger import CHUNK, CONFORM, SECOND
-from watcher.plan import PURGE_ALL, warnings_of
+from watcher.plan import PURGE_ALL
 from watcher.rows import JobRow, TaskRow, TaskState
 
 MAX_PRIORITY = 100
@@ -123,14 +123,20 @@ def order(
         raise ValueError(f"a job of kind {row.kind} needs a prepared source")
     if row.kind in (CHUNK, SECOND):
         renditions = film_renditions(state, profile) if renditions is None else renditions
-        return _encode(about, row.position, state, profile, renditions)
+        return _encode(about, row.position, state, profile, renditions, strict=parse_options(task.options).strict)
     if row.kind == "text":
         return _text(about, row.position, state, profile)
     return _audio(about, row.position, state, profile, strict=parse_options(task.options).strict)
 
 
 def _encode(
-    about: dict[str, int], index: int, state: PrepareResult, profile: Profile, renditions: tuple[Rendition, ...]
+    about: dict[str, int],
+    index: int,
+    state: PrepareResult,
+    profile: Profile,
+    renditions: tuple[Rendition, ...],
+    *,
+    strict: bool,
 ) -> EncodeJob:
     video = state.facts.video
     assert video is not None  # noqa: S101 - encode jobs are planned for video alone
@@ -147,6 +153,7 @@ def _encode(
         video=video,
         profile=profile,
         renditions=renditions,
+        strict=strict,
     )
 
 
@@ -224,7 +231,7 @@ def publish_order(
 ) -> PublishJob:
     """The publish message, from the results of all jobs of the task."""
     done = [r for r in rows if r.result is not None]
-    encodes = [EncodeResult.model_validate_json(r.result or "") for r in done if r.kind == "encode"]
+    encodes = {r.position: EncodeResult.model_validate_json(r.result or "") for r in done if r.kind == "encode"}
     tracks = [AudioResult.model_validate_json(r.result or "") for r in done if r.kind == "audio"]
     audio = {name: segments for track in tracks for name, segments in track.renditions.items()}
     text = {
@@ -234,7 +241,7 @@ def publish_order(
     }
     renditions = film_renditions(state, profile)
     video: dict[str, tuple[TrackSegments, ...]] = {
-        r.name: tuple(result.renditions[r.name] for result in encodes) for r in renditions
+        r.name: tuple(result.renditions[r.name] for result in encodes.values()) for r in renditions
     }
     seconds: dict[str, float] = {}
     for r in done:
@@ -250,13 +257,27 @@ def publish_order(
         samples=audio_samples(state, profile),
         renditions=renditions,
         video=video,
-        iframes=tuple(result.iframes for result in encodes if result.iframes),
+        iframes=tuple(result.iframes for result in encodes.values() if result.iframes),
         audio=audio,
         text=text,
         thumbs=_thumbs(state, profile),
         seconds=seconds,
-        warnings=warnings_of(state, done),
+        warnings=(
+            *state.warnings,
+            *_damage(encodes, state, profile),
+            *(warning for track in tracks for warning in track.warnings),
+        ),
     )
+
+
+def _damage(chunks: Mapping[int, EncodeResult], state: PrepareResult, profile: Profile) -> tuple[str, ...]:
+    """Which chunks have damaged pictures, as a sentence of the task's `message`."""
+    damaged = [position for position, result in chunks.items() if result.damaged]
+    if not damaged or state.facts.video is None:
+        return ()
+    grid = profile.cutting.grid(state.facts.video.rate)
+    begin = float(grid.time_of(grid.chunk_span(min(damaged), state.frames).first))
+    return (f"{len(damaged)} of {len(chunks)} chunks have damaged pictures, the first of them begins at {begin:.2f} s",)
 
 
 def _thumbs(state: PrepareResult, profile: Profile) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from raven.model import AudioResult, PrepareResult, PublishResult
+from raven.model import PrepareResult, PublishResult
 from watcher.ledger import CHUNK, CONFORM, Ledger
 from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState
 
@@ -149,14 +149,7 @@ def _finish(ledger: Ledger, state: PrepareResult) -> Plan:
     if publish is None or publish.state != JobState.DONE or publish.result is None:
         return Plan(status=TaskState.PUBLISHING, new_jobs=_missing(ledger, [NewJob("publish", 0)]))
     published = PublishResult.model_validate_json(publish.result)
-    lacks = warnings_of(state, ledger.of("audio"))
-    return Plan(ending=Ending(TaskState.DONE, "; ".join(lacks) or None, published))
-
-
-def warnings_of(state: PrepareResult, rows: Iterable[JobRow]) -> tuple[str, ...]:
-    """What the source lacks: as it was cut, and as its sounds were decoded."""
-    sounds = (AudioResult.model_validate_json(row.result) for row in rows if row.kind == "audio" and row.result)
-    return (*state.warnings, *(warning for sound in sounds for warning in sound.warnings))
+    return Plan(ending=Ending(TaskState.DONE, "; ".join(published.warnings or state.warnings) or None, published))
 
 
 def _after_end(task: TaskRow, ledger: Ledger, keep_failed: int) -> Plan:

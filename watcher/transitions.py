@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from raven import names
 from raven.limits import START
 from raven.messages import RESULTS, BadMessage, Done, Failed, JobReport, Passed, Progress, Started
-from raven.model import EncodeResult, PrepareResult, TrackSegments, Value
+from raven.model import EncodeResult, PrepareResult, TrackSegments
+from raven.values import Value
 from watcher.health import Fault, How, with_fault
 from watcher.ledger import CHUNK, SECOND
 from watcher.rows import OPEN, JobRow, JobState, Transition

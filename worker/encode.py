@@ -8,7 +8,7 @@ from pathlib import Path
 
 from raven import names
 from raven.context import Context
-from raven.errors import ChunkUnusable, LimitExceeded, OutputWrong, ProcessFailed
+from raven.errors import ChunkUnusable, LimitExceeded, OutputWrong, ProcessFailed, SourceUnreadable
 from raven.media.cmaf import cut_video
 from raven.media.command import TOO_LARGE, ChunkOrder, decode_command, encode_command, trial_command
 from raven.media.iframe_segments import cut_iframes
@@ -22,6 +22,9 @@ from raven.profile import Thumbs
 from raven.sandbox import Box, encoder_box
 from raven.scratch import scratch
 from worker.output import mapped, store_track, upload
+
+DAMAGE = ("corrupt decoded frame", "Error submitting packet to decoder")
+"""What ffmpeg says of a picture that is damaged, and of one that is lost."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,18 @@ def _encode(job: EncodeJob, order: ChunkOrder, folder: Path, context: Context, t
     film_seconds = float(order.grid.time_of(job.span.frames))
     context.notes.update(film_seconds=film_seconds, speed=round(film_seconds / (time.monotonic() - begun), 2))
     source.unlink()
+    damaged = any(sign in words for sign in DAMAGE)
+    if damaged and job.strict:
+        what = f"chunk {job.index}, frames {job.first} to {job.last}, has damaged pictures"
+        raise SourceUnreadable(f"{what}; options.strict refuses such a source")
     try:
-        return _store(job, order, folder, context.stop, tools.storage)
+        result = _store(job, order, folder, context.stop, tools.storage)
     except OutputWrong as error:
         if TOO_LARGE in words:
             limit = f"{tools.max_pixels} pixels (RAVEN_LIMIT_PIXELS)"
             raise LimitExceeded(f"the pictures grow beyond the limit of {limit} in mid-stream") from error
         raise
+    return result.model_copy(update={"damaged": damaged})
 
 
 def _key(job: EncodeJob) -> str:

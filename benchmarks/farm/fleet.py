@@ -18,8 +18,9 @@ from raven import names
 from raven.alive import Alive
 from raven.config import Settings
 from raven.messages import Done, EncodeJob, Started, encode, read_job
-from raven.model import EncodeResult, SegmentInfo, TrackSegments, Value
+from raven.model import EncodeResult, SegmentInfo, TrackSegments
 from raven.ports import Broker
+from raven.values import Value
 from raven.wiring import open_broker
 
 NODE = "fleet"

@@ -17,10 +17,11 @@ from raven.alive import Alive
 from raven.config import Settings
 from raven.errors import Unavailable
 from raven.messages import CancelJob, ConfirmJob, Done, Failed, PurgeJob, Started
-from raven.model import EncodeResult, SegmentInfo, TrackSegments, Value
+from raven.model import EncodeResult, SegmentInfo, TrackSegments
 from raven.ports import Consumer, Database
 from raven.profile import load_profiles
 from raven.retry import retry
+from raven.values import Value
 from tests.contract.databases import Connect, is_mariadb
 from watcher.nodes import Nodes
 from watcher.store import Store

@@ -13,9 +13,9 @@ from raven.adapters.local_broker import LocalBroker
 from raven.alive import Alive, HoldNode
 from raven.config import Settings
 from raven.messages import CancelJob, CancelTask, ConfirmJob, Done, Failed, Passed, Progress, Started
-from raven.model import Value
 from raven.ports import Database
 from raven.profile import load_profiles
+from raven.values import Value
 from tests.builders import prepare_result
 from watcher.health import BLAMES, CRASHES, Hold
 from watcher.nodes import Nodes

@@ -90,6 +90,7 @@ def test_every_frame_of_an_awkward_source_comes_out_at_its_place(raven: Raven, t
     source = sort.make(tmp_path)
     film = raven.encode(source, tmp_path / "out", "lossless")
     assert film.rate == sort.rate
+    assert film.task["warnings"] == []
     check_lossless(film, source, sort.frames)
 
 
@@ -273,6 +274,30 @@ def test_a_strict_encode_refuses_a_truncated_source(raven: Raven, tmp_path: Path
     assert ran.status == 1
     assert "options.strict refuses" in ran.stderr
     assert not (tmp_path / "out" / "master.m3u8").exists()
+
+
+def damaged(folder: Path) -> Path:
+    """Ten seconds with a hole of noise in the pictures of the fifth second."""
+    source = make(folder, "damaged.mp4", *h264("keyint=25"), seconds="10")
+    data = bytearray(source.read_bytes())
+    middle = data.index(b"mdat") + (data.index(b"moov") - data.index(b"mdat")) * 9 // 20
+    data[middle : middle + 4000] = bytes(4000)
+    source.write_bytes(data)
+    return source
+
+
+def test_damaged_pictures_are_told_wherever_they_are_decoded(raven: Raven, tmp_path: Path) -> None:
+    """The container says nothing of them: workers find out."""
+    film = raven.encode(damaged(tmp_path), tmp_path / "out", "lossless")
+    film.check_frames(250)
+    (warning,) = film.task["warnings"]
+    assert re.fullmatch(r"[12] of \d+ chunks have damaged pictures, the first of them begins at [34]\.\d\d s", warning)
+
+
+def test_a_strict_encode_refuses_damaged_pictures(raven: Raven, tmp_path: Path) -> None:
+    ran = raven.run(damaged(tmp_path), tmp_path / "out", "--profile", "quick", "--strict")
+    assert ran.status == 1
+    assert "has damaged pictures; options.strict refuses such a source" in ran.stderr
 
 
 def test_too_little_of_a_truncated_source_is_refused(raven: Raven, tmp_path: Path) -> None:

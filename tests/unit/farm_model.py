@@ -34,8 +34,9 @@ from raven.messages import (
     read_job,
     read_report,
 )
-from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult, SourceFacts, Value
+from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult, SourceFacts
 from raven.profile import Profile
+from raven.values import Value
 from tests.builders import audio_result, encode_result, init_segment, profile, task_row, text_result
 from watcher.ledger import CHUNK, CONFORM, SECOND, Ledger, is_idle
 from watcher.orders import announce_order, audio_samples, duration, order, publish_order, purge_order

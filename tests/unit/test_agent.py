@@ -36,9 +36,10 @@ from raven.messages import (
     PurgeJob,
     Started,
 )
-from raven.model import PurgeResult, Value
+from raven.model import PurgeResult
 from raven.notify import Notifier
 from raven.readiness import Readiness
+from raven.values import Value
 from tests.builders import purge_job
 from tests.waiting import wait_until
 

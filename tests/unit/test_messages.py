@@ -29,7 +29,8 @@ from raven.messages import (
     read_job,
     read_report,
 )
-from raven.model import PublishResult, PurgeResult, Value
+from raven.model import PublishResult, PurgeResult
+from raven.values import Value
 from tests.builders import (
     announce_job,
     audio_job,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -242,6 +243,26 @@ def test_the_order_to_publish_holds_the_segments_of_all_jobs() -> None:
     assert job.thumbs == 10
     assert job.seconds == {"prepare": 2.0, "encode": 6.0, "audio": 0.25}
     assert read_job(encode(job)) == job
+
+
+def with_more(row: JobRow, **more: object) -> JobRow:
+    return replace(row, result=json.dumps({**json.loads(row.result or ""), **more}))
+
+
+def test_what_the_source_lacks_is_told_as_it_was_read_then_of_its_pictures_and_its_sound() -> None:
+    state = prepare_result(warnings=("a hole of 2 s",))
+    rows = finished_rows()
+    for n, row in enumerate(rows):
+        if row.kind == "encode" and row.position in (1, 3):
+            rows[n] = with_more(row, damaged=True)
+        if row.kind == "audio":
+            rows[n] = with_more(row, warnings=["hiss"])
+
+    job = publish_order(task_row(), rows[-1], state, rows, PROFILE)
+
+    begin = float(GRID.time_of(GRID.chunk_span(1, 250).first))
+    damage = f"2 of 4 chunks have damaged pictures, the first of them begins at {begin:.2f} s"
+    assert job.warnings == ("a hole of 2 s", damage, "hiss")
 
 
 def test_an_announcement_has_the_chunks_at_the_beginning_and_all_of_the_sound() -> None:

@@ -233,9 +233,10 @@ def test_when_all_pieces_are_in_the_film_is_published() -> None:
 
 
 def test_a_published_task_is_done_with_its_url_and_its_warnings() -> None:
-    have = all_work(complete=prepare_result(warnings=("a hole of 2 s", "no subtitles")))
+    result = PublishResult(url="https://cdn/7/master.m3u8", bytes=5, warnings=("a hole of 2 s", "no subtitles"))
+    published = replace(publish_row(), result=result.model_dump_json())
 
-    step = plan(task_row(), [*have, publish_row()], NOW)
+    step = plan(task_row(), [*all_work(), published], NOW)
 
     assert step.ending is not None
     assert step.ending.status == TaskState.DONE
