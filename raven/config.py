@@ -228,6 +228,11 @@ class Settings(BaseModel):
         " reaches, as whoever reaches it can read them. Watchers take port 9741, masters 9742, workers 9743, or the one"
         " behind a colon. The default is none.",
     )
+    metrics_tls: Path | None = Field(
+        default=None,
+        description="PEM file with a certificate and its key: metrics are then shown by TLS. The default is in the"
+        " clear.",
+    )
     metrics_folder: Path | None = Field(
         default=None,
         description="Folder of node_exporter's textfile collector, such as /var/lib/prometheus/node-exporter, where"

@@ -88,7 +88,7 @@ def _configure(settings: Settings, role: str) -> None:
     from raven.metrics import events, server  # noqa: PLC0415 - loaded where they are asked for
 
     configure(settings, role, listener=events.count)
-    port = server.serve(settings.metrics, role)
+    port = server.serve(settings.metrics, role, settings.metrics_tls)
     log.info("metrics are shown", place=settings.metrics, port=port)
 
 

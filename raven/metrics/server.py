@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -38,8 +40,14 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 64  # so that those too many are closed at once and not left to try again
 
-    def __init__(self, family: socket.AddressFamily, place: Any, handler: type[MetricsHandler]) -> None:
-        self.address_family = family
+    def __init__(
+        self,
+        family: socket.AddressFamily,
+        place: Any,
+        handler: type[MetricsHandler],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.address_family, self._tls = family, tls
         self._free = threading.BoundedSemaphore(AT_ONCE)
         super().__init__(place, handler)
 
@@ -59,9 +67,18 @@ class _Server(socketserver.ThreadingTCPServer):
         finally:
             self._free.release()
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the client's own thread, so whoever drags out a handshake holds up nobody else."""
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(SECONDS)
+        with self._tls.wrap_socket(request, server_side=True) as link:
+            super().finish_request(link, client_address)
+
     def handle_error(self, *_: Any) -> None:
         fault = sys.exc_info()[1]
-        if not isinstance(fault, ConnectionError | TimeoutError):  # the client's own way to end it
+        if not isinstance(fault, ConnectionError | TimeoutError | ssl.SSLError):  # the client's own way to end it
             log.warning("a scrape broke", fault=repr(fault))
 
 
@@ -76,12 +93,16 @@ def registry_of(role: str) -> CollectorRegistry:
     return registry
 
 
-def serve(where: str, role: str) -> int:
-    """Shows a daemon's metrics at `where`, in threads that end with the process; the port. Raises ConfigError."""
+def serve(where: str, role: str, certificate: Path | None = None) -> int:
+    """Shows a daemon's metrics at `where`, in threads that end with the process; the port. Raises ConfigError.
+
+    `certificate`: a PEM file with the key too, for TLS.
+    """
     host, port = _place(where, role)
+    tls = None if certificate is None else _by(certificate)
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        server = _Server(family, place, _Handler.factory(registry_of(role)))
+        server = _Server(family, place, _Handler.factory(registry_of(role)), tls)
     except (OSError, UnicodeError) as error:
         raise ConfigError(
             f"metrics: {host} port {port} cannot be listened at: {getattr(error, 'strerror', None) or error}; {FORM},"
@@ -89,6 +110,17 @@ def serve(where: str, role: str) -> int:
         ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_address[1])
+
+
+def _by(certificate: Path) -> ssl.SSLContext:
+    """Raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate)
+    except OSError as error:  # ssl.SSLError is one
+        why = error.strerror or error
+        raise ConfigError(f"metrics_tls: {certificate} is no PEM file with a certificate and its key: {why}") from error
+    return context
 
 
 def _place(where: str, role: str) -> tuple[str, int]:

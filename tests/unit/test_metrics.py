@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import RemoteDisconnected
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import structlog
@@ -25,6 +26,7 @@ from raven.metrics import events, farm, scrub, server
 from raven.metrics.farm import FARM, FarmNumbers
 from raven.metrics.ports import MeteredDatabase, MeteredStorage
 from raven.wiring import open_database, open_storage
+from tests.authority import Authority
 from tests.scrape import Scraped, read, scrape
 from tests.waiting import wait_until
 
@@ -351,6 +353,33 @@ def test_a_scrape_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["fault"] for line in told if line["event"] == "a scrape broke"] == [
         "ZeroDivisionError('division by zero')"
     ]
+
+
+def test_by_tls_only_who_speaks_tls_is_told(tmp_path: Path) -> None:
+    made = Authority(tmp_path).certify("metrics", "IP:127.0.0.1")
+    port = server.serve("127.0.0.1:0", "worker", made.both)
+
+    assert scrape(port, made.trusted)("raven_build_info", role="worker") == 1
+    with structlog.testing.capture_logs() as told:
+        with pytest.raises(URLError, match="certificate verify failed"):
+            scrape(port, Authority(tmp_path, "other").file)
+        with pytest.raises(OSError, match=r"[Rr]emote end closed|reset"):
+            scrape(port)
+        silent = socket.create_connection(("127.0.0.1", port))
+        assert scrape(port, made.trusted)("raven_build_info") == 1, "while another one drags out its handshake"
+        silent.close()
+    assert told == [], "anybody may knock"
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_what_is_no_certificate_is_refused_at_the_start(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "metrics.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(
+        ConfigError, match=r"^metrics_tls: .*/metrics\.pem is no PEM file with a certificate and its key"
+    ):
+        server.serve("127.0.0.1:0", "worker", file)
 
 
 # the cleaner
