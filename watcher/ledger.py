@@ -5,8 +5,9 @@ A film of a day has thousands of chunks, and each report asks for a plan: its co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from watcher.rows import HELD, OPEN, JobRow, JobState
 
@@ -87,7 +88,7 @@ class Ledger:
             failed=sum(row.state in ENDED_BADLY for row in chunks.values()),
         )
         others = {(row.kind, row.position): row for row in every if row.kind not in (CHUNK, SECOND)}
-        faults = [row for row in work if row.kind != SECOND and row.state in ENDED_BADLY]
+        faults = [row for row in work if row.kind != SECOND and row.state in ENDED_BADLY and not was_overtaken(row)]
         fault = min(faults, key=lambda row: row.state != JobState.UNUSABLE, default=None)
         return cls(counted, others, len(opened) - len(idle), len(idle), fault)
 
@@ -95,7 +96,36 @@ class Ledger:
 ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.UNUSABLE})
 
 
+def was_overtaken(row: JobRow) -> bool:
+    """Whether this is an announcement that was not waited for, as the whole film is there."""
+    return row.kind == "announce" and row.state == JobState.CANCELLED
+
+
 def is_idle(row: JobRow, now: int) -> bool:
     """Whether nobody works on an open job, nor will."""
     untaken = row.state == JobState.QUEUED and now - row.changed_at > UNTAKEN_MS
     return row.state == JobState.WAITING or untaken
+
+
+def counted(
+    counts: Sequence[Mapping[str, Any]],
+    held: Sequence[Mapping[str, Any]],
+    rows: dict[tuple[str, int], JobRow],
+    fault: JobRow | None,
+) -> Ledger:
+    """From a count of each kind and state, and what was asked of those that nodes have or may take."""
+    chunks = [row for row in counts if row["kind"] == CHUNK]
+    opened = [row for row in counts if row["kind"] != "purge" and row["state"] in OPEN]
+    idle = sum(int(row["n"]) for row in opened if row["state"] == JobState.WAITING)
+    idle += sum(int(row["old"]) for row in held if row["kind"] != "purge" and row["state"] == JobState.QUEUED)
+    known = sum(int(row["n"]) for row in chunks)
+    done = sum(int(row["n"]) for row in chunks if row["state"] == JobState.DONE)
+    numbers = Chunks(
+        known=known,
+        top=max((int(row["top"]) for row in chunks), default=-1),
+        ready=min((int(row["first"]) for row in chunks if row["state"] != JobState.DONE), default=known),
+        done=done,
+        frames=sum(int(row["done"]) for row in held if row["kind"] == CHUNK),
+        failed=known - done - sum(int(row["n"]) for row in chunks if row["state"] in OPEN),
+    )
+    return Ledger(numbers, rows, sum(int(row["n"]) for row in opened) - idle, idle, fault)

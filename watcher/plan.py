@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raven.model import PrepareResult, PublishResult
 from watcher.ledger import CHUNK, CONFORM, Ledger
-from watcher.rows import ENDED, OPEN, JobRow, JobState, TaskRow, TaskState
+from watcher.rows import ENDED, HELD, OPEN, JobRow, JobState, TaskRow, TaskState
 
 PURGE_TEMPORARY, PURGE_ALL = 0, 1
 """Positions of the two purge jobs: chunk objects once a task is done; everything once it failed or was deleted."""
@@ -41,9 +41,9 @@ class Ending:
 class Plan:
     """What to do now.
 
-    `cancel`: jobs that nobody has are not wanted any more. `stop`: jobs that nodes have must stop. `anew`: all is done
-    again from the source, which is conformed; this much is known of it. `hasten`: a purge that was put off is due.
-    `prune`, `forget`: rows of work, or all, can go.
+    `cancel`: jobs that nobody has are not wanted any more. `stop`: jobs that nodes have must stop. `overtaken`: the
+    same of these jobs alone. `anew`: all is done again from the source, which is conformed; this much is known of it.
+    `hasten`: a purge that was put off is due. `prune`, `forget`: rows of work, or all, can go.
     """
 
     status: TaskState | None = None
@@ -51,6 +51,7 @@ class Plan:
     ending: Ending | None = None
     cancel: bool = False
     stop: bool = False
+    overtaken: tuple[JobRow, ...] = ()
     anew: PrepareResult | None = None
     hasten: bool = False
     prune: bool = False
@@ -142,12 +143,15 @@ def _announcement(ledger: Ledger, tracks: list[NewJob], early: int, chunks: int)
 
 
 def _finish(ledger: Ledger, state: PrepareResult) -> Plan:
-    """What is next once all pieces are in."""
-    if _open(ledger.of("announce")):
-        return Plan(status=TaskState.ENCODING)  # afterwards it would put an older playlist in place of a newer one
+    """What is next once all pieces are in. Publishing says all that an announcement would, so that gives way."""
+    announcements = tuple(_open(ledger.of("announce")))
+    if any(row.state in HELD for row in announcements):
+        # while a node has it, it could put an older playlist in place of a newer one
+        return Plan(status=TaskState.ENCODING, overtaken=announcements)
     publish = ledger.get("publish")
     if publish is None or publish.state != JobState.DONE or publish.result is None:
-        return Plan(status=TaskState.PUBLISHING, new_jobs=_missing(ledger, [NewJob("publish", 0)]))
+        new = _missing(ledger, [NewJob("publish", 0)])
+        return Plan(status=TaskState.PUBLISHING, new_jobs=new, overtaken=announcements)
     published = PublishResult.model_validate_json(publish.result)
     return Plan(ending=Ending(TaskState.DONE, "; ".join(published.warnings or state.warnings) or None, published))
 

@@ -19,7 +19,7 @@ from watcher.roll import Roll
 from watcher.rows import JobRow, JobState, Transition
 from watcher.store import Event, Store
 from watcher.tasks import Tasks
-from watcher.transitions import Limits, on_lapse, on_report, on_stall, settled
+from watcher.transitions import Limits, cancelled, on_lapse, on_report, on_stall, settled
 
 log = structlog.get_logger()
 
@@ -128,6 +128,13 @@ class Reports:
                 touched.controls.append(CancelJob(job=row.id, below=row.attempt + 1))
         batch.write(now)
         return touched
+
+    def overtake(self, rows: Sequence[JobRow], now: int) -> list[CancelJob]:
+        """Jobs that are not waited for: what waits is not handed out any more, what runs is told to stop."""
+        for row in rows:
+            if row.state == JobState.WAITING:
+                self._store.apply(cancelled(row, now))
+        return [CancelJob(job=row.id, below=row.attempt + 1) for row in rows if row.state == JobState.RUNNING]
 
     @staticmethod
     def _refuse(touched: Touched, delivery: Delivery, error: BadMessage) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from raven import names
 from raven.errors import Unavailable
 from raven.model import EncodeResult
-from raven.ports import Database, Row
-from watcher.ledger import CHUNK, CONFORM, ENDED_BADLY, SECOND, UNTAKEN_MS, Chunks, Ledger
+from raven.ports import Database
+from watcher.ledger import CHUNK, CONFORM, ENDED_BADLY, SECOND, UNTAKEN_MS, Ledger, counted
 from watcher.plan import NewJob
 from watcher.rows import HELD, OPEN, JobRow, JobState, Place, Transition, states
 from watcher.transitions import BACK_OFF_MS
@@ -71,7 +71,7 @@ class Store:
         )
         rows = {(row.kind, row.position): row for row in self._few(task, {row["kind"] for row in counts})}
         ended_badly = any(row["state"] in ENDED_BADLY for row in counts)
-        return _ledger(counts, held, rows, self._fault(task) if ended_badly else None)
+        return counted(counts, held, rows, self._fault(task) if ended_badly else None)
 
     def _few(self, task: int, kinds: Collection[str]) -> list[JobRow]:
         """Of the kinds that there are."""
@@ -82,7 +82,8 @@ class Store:
     def _fault(self, task: int) -> JobRow | None:
         rows = self._jobs(
             f"SELECT {LIGHT} FROM jobs WHERE task_id = ? AND kind NOT IN ('purge', '{SECOND}')"
-            f" AND state IN ({states(ENDED_BADLY)}) ORDER BY state <> '{JobState.UNUSABLE}', id LIMIT 1",
+            f" AND state IN ({states(ENDED_BADLY)}) AND NOT (kind = 'announce' AND state = '{JobState.CANCELLED}')"
+            f" ORDER BY state <> '{JobState.UNUSABLE}', id LIMIT 1",
             (task,),
         )
         return rows[0] if rows else None
@@ -277,24 +278,3 @@ class Store:
 
     def _jobs(self, sql: str, parameters: tuple[object, ...]) -> list[JobRow]:
         return [JobRow(**row) for row in self._database.query(sql, parameters)]
-
-
-def _ledger(
-    counts: Sequence[Row], held: Sequence[Row], rows: dict[tuple[str, int], JobRow], fault: JobRow | None
-) -> Ledger:
-    """From a count of each kind and state, and what was asked of those that nodes have or may take."""
-    chunks = [row for row in counts if row["kind"] == CHUNK]
-    opened = [row for row in counts if row["kind"] != "purge" and row["state"] in OPEN]
-    idle = sum(int(row["n"]) for row in opened if row["state"] == JobState.WAITING)
-    idle += sum(int(row["old"]) for row in held if row["kind"] != "purge" and row["state"] == JobState.QUEUED)
-    known = sum(int(row["n"]) for row in chunks)
-    done = sum(int(row["n"]) for row in chunks if row["state"] == JobState.DONE)
-    counted = Chunks(
-        known=known,
-        top=max((int(row["top"]) for row in chunks), default=-1),
-        ready=min((int(row["first"]) for row in chunks if row["state"] != JobState.DONE), default=known),
-        done=done,
-        frames=sum(int(row["done"]) for row in held if row["kind"] == CHUNK),
-        failed=known - done - sum(int(row["n"]) for row in chunks if row["state"] in OPEN),
-    )
-    return Ledger(counted, rows, sum(int(row["n"]) for row in opened) - idle, idle, fault)

@@ -218,6 +218,7 @@ class Watcher:
         self._add(row, step.new_jobs, seen)
         if step.cancel:
             self._store.cancel_idle(row.id, self._clock())
+        self._controls += self._taking.overtake(step.overtaken, self._clock())
         if step.anew is not None:
             self._store.begin_anew(row.id, step.anew.model_dump_json(), self._clock())
             log.warning("chunks cannot be used, the source is conformed", task=row.id)

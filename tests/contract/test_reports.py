@@ -7,6 +7,7 @@ no row can hold must not stop the watcher, least of all again and again, as it w
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -16,14 +17,17 @@ from raven.adapters.local_broker import LocalBroker
 from raven.alive import Alive
 from raven.config import Settings
 from raven.errors import Unavailable
+from raven.media.grid import Span
 from raven.messages import CancelJob, ConfirmJob, Done, Failed, PurgeJob, Started
 from raven.model import EncodeResult, SegmentInfo, TrackSegments
 from raven.ports import Consumer, Database
 from raven.profile import load_profiles
 from raven.retry import retry
 from raven.values import Value
+from tests.builders import encode_result, prepare_result, source_facts
 from tests.contract.databases import Connect, is_mariadb
 from watcher.nodes import Nodes
+from watcher.orders import film_renditions
 from watcher.store import Store
 from watcher.tasks import Tasks
 from watcher.watcher import Watcher
@@ -369,6 +373,36 @@ def test_a_purge_is_confirmed_only_while_its_order_counts(
     say(broker, asks)
     watcher.turn()
     assert controls(listener) == [CancelJob(job=2, below=2)]
+
+
+def test_an_announcement_gives_way_as_soon_as_the_whole_film_is_there(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """It may have thousands of segments to read ahead, and everybody would wait for that."""
+    # Given a film of one chunk that is encoded while a master announces its beginning
+    cut, profile = prepare_result(facts=source_facts(audio=()), frames=60, chunks=1), load_profiles()["default"]
+    grid, rungs = profile.cutting.grid(Fraction(25)), [r.name for r in film_renditions(cut, profile)]
+    made = encode_result(grid, Span(0, 60), rungs).model_dump(mode="json")
+    say(broker, Done(task=1, job=1, attempt=1, node="a", seconds=1.0, result=cut.model_dump(mode="json")).model_dump())
+    watcher.turn()
+    columns = "task_id, kind, position, state, lane, lease_until"
+    row = "1, 'announce', 1, 'running', 'master.light', 99999999999999"
+    database.execute(f"INSERT INTO jobs ({columns}) VALUES ({row})")  # noqa: S608
+    (chunk,) = database.query("SELECT id FROM jobs WHERE kind = 'encode'")
+    (announcement,) = database.query("SELECT id FROM jobs WHERE kind = 'announce'")
+    listener = broker.listener()
+
+    # When the chunk is done, then the master is told to stop
+    say(broker, Done(task=1, job=chunk["id"], attempt=1, node="a", seconds=1.0, result=made).model_dump())
+    watcher.turn()
+    assert controls(listener) == [CancelJob(job=announcement["id"], below=2)]
+    assert not database.query("SELECT id FROM jobs WHERE kind = 'publish'")
+
+    # And when it has stopped, then the film is published, and no other announcement comes
+    say(broker, Failed(task=1, job=announcement["id"], attempt=1, node="a", message="", cancelled=True).model_dump())
+    watcher.turn()
+    rows = database.query("SELECT kind, state FROM jobs WHERE kind IN ('announce', 'publish') ORDER BY kind")
+    assert [tuple(row.values()) for row in rows] == [("announce", "cancelled"), ("publish", "queued")]
 
 
 def controls(listener: Consumer) -> list[Value]:

@@ -292,6 +292,10 @@ def _ledger(store: Store, database: Database) -> None:
     unusable = add(store, other, "encode", 1, state=JobState.UNUSABLE)
     assert store.ledger(other, NOW) == Ledger.of_rows(rows_of(store, other), NOW)
     assert store.ledger(other, NOW).fault == unusable, "before what was stopped because of it"
+    third = submit(database)
+    add(store, third, "announce", 3, state=JobState.CANCELLED)
+    assert store.ledger(third, NOW) == Ledger.of_rows(rows_of(store, third), NOW)
+    assert store.ledger(third, NOW).fault is None, "it gave way to publishing"
     for now in (NOW, late):
         found, counted = store.ledger(task, now), Ledger.of_rows(rows_of(store, task), now)
         newest = {key: row for key, row in counted.rows.items() if key != ("announce", 2)}

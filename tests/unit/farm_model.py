@@ -38,7 +38,7 @@ from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult,
 from raven.profile import Profile
 from raven.values import Value
 from tests.builders import audio_result, encode_result, init_segment, profile, task_row, text_result
-from watcher.ledger import CHUNK, CONFORM, SECOND, Ledger, is_idle
+from watcher.ledger import CHUNK, CONFORM, SECOND, Ledger, is_idle, was_overtaken
 from watcher.orders import announce_order, audio_samples, duration, order, publish_order, purge_order
 from watcher.plan import NewJob, Plan, plan, plan_deleted, prepared, unclean
 from watcher.rows import ENDED, HELD, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
@@ -130,6 +130,8 @@ class Farm:
     """Job and attempt of every result that was taken."""
     fenced: set[tuple[int, int]] = field(default_factory=set)
     ghosts: set[tuple[int, int]] = field(default_factory=set)
+    called_off: set[tuple[int, int]] = field(default_factory=set)
+    """Job and attempt of which nodes were told that they are not waited for."""
     conformed: bool = False
     """Whether the source is being decoded, or has been: the chunks of its packets are gone."""
     shown: int = 0
@@ -176,6 +178,8 @@ class Farm:
             self._add(new)
         if step.cancel:
             self._cancel_idle()
+        for row in step.overtaken:
+            self._overtake(row)
         if step.anew is not None:
             self._begin_anew(step.anew)
         if step.hasten:
@@ -187,6 +191,13 @@ class Farm:
         if step.forget:
             self.jobs, self.forgotten = {}, True
         return step.cancel
+
+    def _overtake(self, row: JobRow) -> None:
+        if row.state == JobState.RUNNING:
+            self.called_off.add((row.id, row.attempt))
+        elif row.state == JobState.WAITING:
+            assert self.apply(cancelled(row, self.now))
+            self.fenced.add((row.id, row.attempt))
 
     def _hasten(self) -> None:
         for row in self.jobs.values():
@@ -241,7 +252,8 @@ class Farm:
         assert self.task is not None
         assert step.ending is not None
         if step.ending.published is not None:
-            wanted = {row.state for row in self.jobs.values() if row.kind not in ("purge", "second")}
+            kinds = ("purge", "second")
+            wanted = {row.state for row in self.jobs.values() if row.kind not in kinds and not was_overtaken(row)}
             assert wanted == {JobState.DONE}, "a task is done when all its work is"
         self.task = replace(self.task, status=TaskState.FAILED if step.ending.published is None else TaskState.DONE)
 
@@ -483,7 +495,8 @@ class Farm:
     def hear_the_cancel(self) -> None:
         """The broadcast that the watcher repeats while it waits for jobs to stop."""
         for at in reversed(range(len(self.working))):
-            if self.stopping and self.working[at].job.kind != "purge":
+            work = self.working[at]
+            if work.key in self.called_off or (self.stopping and work.job.kind != "purge"):
                 self.fail(at, stopped=True)
 
     def _say(self, report: JobReport) -> None:

@@ -142,11 +142,31 @@ def test_without_early_playback_nothing_is_announced() -> None:
     assert plan(task_row(), begun(0, 1, 2), NOW).new_jobs == ()
 
 
-@pytest.mark.parametrize("state", ["waiting", "queued", "running"])
+@pytest.mark.parametrize("state", ["queued", "running"])
 def test_a_film_is_published_only_when_nobody_announces_it_any_more(state: str) -> None:
-    """Else an EVENT playlist could take the place of the VOD playlist."""
-    assert plan(task_row(), [*all_work(), announced(3, state)], NOW, early=2) == Plan(status=TaskState.ENCODING)
+    """Else an EVENT playlist could take the place of the VOD playlist. Who still does is to stop."""
+    late = announced(3, state)
+
+    step = plan(task_row(), [*all_work(), late], NOW, early=2)
+
+    assert step == Plan(status=TaskState.ENCODING, overtaken=(late,))
     assert plan(task_row(), [*all_work(), announced(3)], NOW, early=2).new_jobs == (NewJob("publish", 0),)
+
+
+def test_an_announcement_that_nobody_has_is_not_waited_for() -> None:
+    """It has just been stopped, or its next attempt is a minute off: publishing says all that it would."""
+    late = announced(3, "waiting")
+
+    step = plan(task_row(), [*all_work(), late], NOW, early=2)
+
+    assert step == Plan(status=TaskState.PUBLISHING, new_jobs=(NewJob("publish", 0),), overtaken=(late,))
+
+
+def test_an_announcement_that_was_overtaken_is_no_fault() -> None:
+    have = [*all_work(), announced(3, "cancelled")]
+
+    assert plan(task_row(), have, NOW, early=2) == Plan(status=TaskState.PUBLISHING, new_jobs=(NewJob("publish", 0),))
+    assert plan(task_row(), [*have, publish_row()], NOW, early=2).ending is not None
 
 
 # from new to done
