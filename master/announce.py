@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from master.output_check import look_ahead
-from master.publish import describe, manifests
+from master.publish import describe
 from master.sheets import full_sheets
 from master.tools import MediaTools
 from raven import names
@@ -49,7 +49,7 @@ def announce(job: AnnounceJob, context: Context, tools: MediaTools) -> PublishRe
         if _published(prefix, storage):
             return PublishResult(url=url, bytes=0)
         storage.put(prefix + key, text.encode())
-    look_ahead(storage, prefix, manifests(so_far), context.stop, tools.known.of(job.task, job.way))
+    look_ahead(storage, prefix, so_far, context.stop, tools.known.of(job.task, job.way))
     full_sheets(job, context, tools)
     context.notes.update(frames=job.ready)
     return PublishResult(url=url, bytes=0)

@@ -131,8 +131,8 @@ class Storage(Protocol):
     def fetch(self, key: str, path: Path) -> None:
         """Copies the object into the file `path`. Raises NoRoom when that one's disk is full."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """All objects whose keys start with `prefix`, in order of keys."""
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """All objects whose keys start with `prefix` and come after `after`, in order of keys."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes these objects, whether they are there or not; at most DELETE_BATCH."""

@@ -7,7 +7,7 @@ in two languages, I-frame playlists, subtitles, trick mode and thumbnails. Each 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -314,6 +314,9 @@ class MemoryReader:
 
     def size(self, path: str) -> int:
         return len(self._file(path))
+
+    def expect(self, paths: Collection[str]) -> None:
+        pass
 
     def _file(self, path: str) -> bytes:
         if path == self.moved:

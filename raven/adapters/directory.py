@@ -85,19 +85,19 @@ class DirectoryStorage:
                 raise NoRoom(f"no room for {key} in the temporary files: {error.strerror}") from error
             raise _fault("read", key, error) from error
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         folder = self._folder(prefix)
         base = "" if folder == self._root else f"{folder.relative_to(self._root).as_posix()}/"
-        return self._below(folder, base, prefix)
+        return self._below(folder, base, prefix, after)
 
-    def _below(self, folder: Path, base: str, prefix: str) -> Iterator[Entry]:
+    def _below(self, folder: Path, base: str, prefix: str, after: str) -> Iterator[Entry]:
         """As a bucket sorts them: byte by byte. In memory is one folder of each depth."""
         for name in self._sorted(folder):
             key = base + name
             if key.endswith("/"):
                 if key.startswith(prefix) or prefix.startswith(key):
-                    yield from self._below(folder / name[:-1], key, prefix)
-            elif key.startswith(prefix):
+                    yield from self._below(folder / name[:-1], key, prefix, after)
+            elif key.startswith(prefix) and key > after:
                 with contextlib.suppress(FileNotFoundError):  # removed by another hand since it was listed
                     yield Entry(key, (folder / name).stat().st_size)
 

@@ -127,10 +127,10 @@ class S3Storage:
             for block in answer["Body"].iter_chunks(1 << 20):
                 file.write(block)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
         with self._errors(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
+                Bucket=self._bucket, Prefix=self._prefix + prefix, StartAfter=self._prefix + after if after else ""
             )
             for page in pages:
                 for item in page.get("Contents", []):

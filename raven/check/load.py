@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,6 +25,8 @@ from raven.media.boxes import BoxError
 _IMAGE = (".jpg", ".jpeg", ".png", ".webp")
 T = TypeVar("T")
 Known = MutableMapping[Resource, Segment]
+_Place = tuple[str, Resource | None, Resource | None]
+"""Where it is named, the init segment, the segment."""
 _Places = dict[Resource, tuple[str, Resource | None]]
 """Where each is named, and its init segment."""
 
@@ -80,6 +82,14 @@ def load(reader: Reader, manifests: Iterable[str], name: str, known: Known | Non
         served=reader.served(),
         origin=reader.origin,
     )
+
+
+def read_ahead(reader: Reader, wanted: Iterable[tuple[Resource, Resource]], known: Known) -> None:
+    """Reads segments that no manifest names yet, each with its init segment, into `known`, for a `load` to come."""
+    new = [(str(segment), init, segment) for init, segment in wanted if segment not in known]
+    loader = _Loader(reader, known)
+    loader.read_inits(new)
+    loader.read_segments(new)
 
 
 @dataclass
@@ -141,19 +151,28 @@ class _Loader:
             return None
 
     def media(self) -> None:
-        """Init segments, then segments, side by side as far as the reader likes."""
+        """All that the manifests name."""
         wanted = list(self._wanted())
+        self.read_inits(wanted)
+        self.read_segments([*wanted, *self._index()])
+
+    def read_inits(self, wanted: Sequence[_Place]) -> None:
+        """Side by side, as far as the reader likes."""
+        first = {init: where for where, init, _ in reversed(wanted) if init}
         with ThreadPoolExecutor(self.reader.parallel) as pool:
-            first = {init: where for where, init, _ in reversed(wanted) if init}
-            read_inits = pool.map(lambda one: self._guard(one[1], lambda: self._init(one[0])), first.items())
-            self.inits |= {resource: init for resource, init in zip(first, read_inits, strict=True) if init}
-            indexed = list(self._index())
-            files: dict[str, _Places] = {}
-            for where, init, resource in [*wanted, *indexed]:
-                if resource and resource not in self.known:
-                    files.setdefault(resource.path, {}).setdefault(resource, (where, init))
-                elif resource:
-                    self.segments[resource] = self.known[resource]
+            found = pool.map(lambda one: self._guard(one[1], lambda: self._init(one[0])), first.items())
+            self.inits |= {resource: init for resource, init in zip(first, found, strict=True) if init}
+
+    def read_segments(self, wanted: Iterable[_Place]) -> None:
+        """The same, once their init segments are read."""
+        files: dict[str, _Places] = {}
+        for where, init, resource in wanted:
+            if resource and (known := self.known.get(resource)):
+                self.segments[resource] = known
+            elif resource:
+                files.setdefault(resource.path, {}).setdefault(resource, (where, init))
+        self.reader.expect(files)
+        with ThreadPoolExecutor(self.reader.parallel) as pool:
             for new in pool.map(self._file, files.values()):
                 self.segments |= new
                 self.known.update(
@@ -165,8 +184,7 @@ class _Loader:
         read = {r: self._guard(where, lambda: self._segment(r, init)) for r, (where, init) in places.items()}  # noqa: B023
         return {resource: segment for resource, segment in read.items() if segment}
 
-    def _wanted(self) -> Iterator[tuple[str, Resource | None, Resource | None]]:
-        """Where it is named, the init segment, the segment."""
+    def _wanted(self) -> Iterator[_Place]:
         for playlist in self.playlists.values():
             for found in playlist.segments:
                 where = f"{playlist.path} line {found.line}"
@@ -239,7 +257,7 @@ class _Loader:
             self.texts[resource.path] = vtt.parse(_text(self.reader, resource.path))
         return segment
 
-    def _index(self) -> Iterator[tuple[str, Resource | None, Resource]]:
+    def _index(self) -> Iterator[_Place]:
         """The subsegments that a sidx names (ISO/IEC 23009-1 5.3.9.2)."""
         for representation in self.mpd.representations if self.mpd else ():
             how = representation.addressing

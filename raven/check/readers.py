@@ -5,7 +5,8 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -45,6 +46,9 @@ class Reader(Protocol):
 
     def size(self, path: str) -> int: ...
 
+    def expect(self, paths: Collection[str]) -> None:
+        """These are going to be read."""
+
     def names(self) -> tuple[str, ...]:
         """Files at the root, where the kind of tree can list them."""
 
@@ -83,6 +87,9 @@ class DirectoryReader:
         except OSError as error:
             raise ReadError(str(error.strerror)) from error
 
+    def expect(self, paths: Collection[str]) -> None:
+        pass
+
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(f.name for f in self._root.iterdir() if f.is_file()))
 
@@ -91,7 +98,10 @@ class DirectoryReader:
 
 
 class StorageReader:
-    """A prefix of Raven's storage, under texts that are not stored yet; sizes come from one listing."""
+    """A prefix of Raven's storage, under texts that are not stored yet.
+
+    Sizes come from listings: of a long film that was read ahead only the last objects of each folder are wanted.
+    """
 
     origin: str | None = None
     parallel = 24  # a gateway with Nagle's algorithm, RGW's default, takes 40 ms for the smallest answer
@@ -100,9 +110,23 @@ class StorageReader:
         self._storage = storage
         self._prefix = prefix
         self._texts = {path: text.encode() for path, text in texts.items()}
-        self._sizes = {e.key.removeprefix(prefix): e.bytes for e in storage.entries(prefix)}
+        self._sizes: dict[str, int] = {}
         self._stop = stop
-        self._small = lru_cache(maxsize=4 * self.parallel)(self._get)
+        self._small = lru_cache(maxsize=4 * self.parallel)(self._beginning)
+
+    def expect(self, paths: Collection[str]) -> None:
+        stored = sorted((path for path in paths if path not in self._texts), reverse=True)
+        first = {path.rpartition("/")[0]: path for path in stored}
+        with ThreadPoolExecutor(self.parallel) as pool:
+            for sizes in pool.map(self._listed_from, first.values()):
+                self._sizes |= sizes
+
+    def _listed_from(self, path: str) -> dict[str, int]:
+        """Sizes in its folder from this path on."""
+        self._stop()
+        folder = path[: path.rfind("/") + 1]
+        found = self._storage.entries(self._prefix + folder, self._prefix + path[:-1])
+        return {entry.key.removeprefix(self._prefix): entry.bytes for entry in found}
 
     def read(self, path: str, start: int, length: int) -> bytes:
         self._stop()
@@ -112,8 +136,12 @@ class StorageReader:
         if start >= size:
             return b""
         if size <= SMALL:
-            return self._small(path, 0, size)[start : start + length]
+            return self._small(path)[start : start + length]
         return self._get(path, start, length)
+
+    def _beginning(self, path: str) -> bytes:
+        """A small file as a whole; of another more than a small one has."""
+        return self._get(path, 0, SMALL + 1)
 
     def _get(self, path: str, start: int, length: int) -> bytes:
         try:
@@ -125,11 +153,13 @@ class StorageReader:
         if path in self._texts:
             return len(self._texts[path])
         if path not in self._sizes:
-            raise ReadError("there is no such object")
+            found = len(self._small(path))
+            self._sizes |= {path: found} if found <= SMALL else self._listed_from(path)
         return self._sizes[path]
 
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(name for name in {*self._texts, *self._sizes} if "/" not in name))
+        stored = (entry.key.removeprefix(self._prefix) for entry in self._storage.entries(self._prefix))
+        return tuple(sorted(name for name in {*self._texts, *stored} if "/" not in name))
 
     def served(self) -> Mapping[str, Served]:
         return {}
@@ -202,6 +232,9 @@ class HttpReader:
         if path not in self._sizes:
             raise ReadError("the server does not tell its size")
         return self._sizes[path]
+
+    def expect(self, paths: Collection[str]) -> None:
+        pass
 
     def names(self) -> tuple[str, ...]:
         return ()

@@ -109,8 +109,8 @@ class MeteredStorage:
             self._storage.fetch(key, path)
         self._bytes["fetch"].inc(path.stat().st_size)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        found = self._storage.entries(prefix)
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        found = self._storage.entries(prefix, after)
         with self._watch.time("list"):
             first = next(found, None)
         if first is not None:

@@ -204,6 +204,23 @@ def test_a_prefix_is_the_beginning_of_a_key(prefix: str, expected: list[str], st
     assert keys(storage, prefix) == expected
 
 
+@pytest.mark.parametrize(
+    ("prefix", "after", "expected"),
+    [
+        ("out/", "out/1/a", ["out/1/b/c", "out/1/b/d", "out/10/a"]),
+        ("out/1/", "out/1/b/b", ["out/1/b/c", "out/1/b/d"]),
+        ("out/1/b/", "out/1/b/c", ["out/1/b/d"]),
+        ("out/1/", "out/0", ["out/1/a", "out/1/b/c", "out/1/b/d"]),
+        ("out/1/", "out/1/b/d", []),
+    ],
+)
+def test_a_listing_may_begin_after_a_key(prefix: str, after: str, expected: list[str], storage: Storage) -> None:
+    """Whether there is an object of that key or not: of a thousand segments only the last ones may be wanted."""
+    for key in ("out/1/a", "out/1/b/c", "out/1/b/d", "out/10/a", "tmp/1/a"):
+        storage.put(key, b"x")
+    assert [entry.key for entry in storage.entries(prefix, after)] == expected
+
+
 def test_deleting_a_prefix_removes_that_and_no_more(storage: Storage) -> None:
     """Task 1 is purged, task 10 is not; and a purge is repeated until it has been reported."""
     for key in ("out/1/a", "out/1/b/c", "out/10/a", "tmp/1/a"):

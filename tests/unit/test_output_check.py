@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from master.output_check import check_output
 from raven import names
 from raven.adapters.directory import DirectoryStorage
 from raven.check.checker import RULES
+from raven.check.load import Known
 from raven.errors import Cancelled, OutputRefused
+from raven.ports import Entry
 from raven.process import StopSignal
 from tests.trees import Files, good_files
 from tests.trees import MemoryReader as Broken
@@ -92,6 +95,47 @@ def test_a_file_of_many_i_frames_is_asked_for_once(tmp_path: Path) -> None:
     media = {key: count for key, count in storage.reads.items() if key.endswith(".m4s")}
     assert len(media) > 10
     assert set(media.values()) == {1}
+
+
+class Listing(DirectoryStorage):
+    """Notes what is listed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.listed: list[str] = []
+
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        for entry in super().entries(prefix, after):
+            self.listed.append(entry.key.removeprefix(PREFIX))
+            yield entry
+
+
+def test_what_was_read_ahead_is_not_even_listed(tmp_path: Path) -> None:
+    """Of two hours in six rungs there are nine thousand objects, and at the end a few dozen are new."""
+    # Given a film of which all but the last segment of a rung was read while it grew
+    _, texts = stored(tmp_path, GOOD)
+    known: Known = {}
+    check_output(DirectoryStorage(tmp_path), PREFIX, texts, StopSignal(), known)
+    folder = "360p"
+    *_, last = sorted(path for path in GOOD if path.startswith(f"{folder}/") and path.endswith(".m4s"))
+    known = {resource: segment for resource, segment in known.items() if resource.path != last}
+
+    # When it is checked
+    storage = Listing(tmp_path)
+    verdict = check_output(storage, PREFIX, texts, StopSignal(), known)
+
+    # Then the segments before it are not asked for, and the verdict is the same
+    assert [path for path in storage.listed if path.startswith(folder) and path.endswith(".m4s")] == [last]
+    assert verdict["findings"] == []
+
+
+def test_an_object_that_is_not_there_is_found_missing_whoever_lists(tmp_path: Path) -> None:
+    storage, texts = stored(tmp_path, GOOD)
+    gone = next(path for path in GOOD if path.startswith("360p/") and path.endswith(".m4s"))
+    storage.delete([PREFIX + gone])
+
+    with pytest.raises(OutputRefused, match="there is no such object"):
+        check_output(storage, PREFIX, texts, StopSignal())
 
 
 def test_a_stopped_job_stops_checking(tmp_path: Path) -> None:
