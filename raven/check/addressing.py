@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from raven.check.paths import OutsideTree, Resource, resolve
@@ -28,8 +29,7 @@ class Entry:
     attributes: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """A segment that the MPD names: where it lies, from when to when, in ticks."""
 
     resource: Resource

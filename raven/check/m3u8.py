@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 INTEGER = re.compile(r"[0-9]{1,20}")  # RFC 8216 4.2: up to 2^64 - 1
 DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?")
@@ -23,14 +25,16 @@ VARIANT_TAGS = frozenset({
 _LISTS = VARIANT_TAGS | {"EXT-X-KEY", "EXT-X-MAP", "EXT-X-DATERANGE", "EXT-X-START"}
 
 
-@dataclass(frozen=True)
-class Tag:
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Tag(NamedTuple):
     """A tag: its name without `#`, its value, its line from 1, and its attribute list where it has one."""
 
     name: str
     value: str
     line: int
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = _NONE
 
     def text(self, name: str) -> str | None:
         """An attribute, quotes taken off."""
@@ -54,8 +58,7 @@ class Tag:
         return tuple(c.strip() for c in (self.text("CODECS") or "").split(",") if c.strip())
 
 
-@dataclass(frozen=True)
-class MediaSegment:
+class MediaSegment(NamedTuple):
     """A segment of a media playlist; `start` and `length` are its byte range, `duration` is in seconds."""
 
     uri: str
@@ -91,11 +94,19 @@ class Playlist:
     headed: bool
     """Whether the first line is #EXTM3U."""
 
+    @cached_property
+    def by_name(self) -> Mapping[str, tuple[Tag, ...]]:
+        """The tags of each name, in order."""
+        found: dict[str, list[Tag]] = {}
+        for tag in self.tags:
+            found.setdefault(tag.name, []).append(tag)
+        return {name: tuple(tags) for name, tags in found.items()}
+
     def all(self, name: str) -> tuple[Tag, ...]:
-        return tuple(tag for tag in self.tags if tag.name == name)
+        return self.by_name.get(name, ())
 
     def first(self, name: str) -> Tag | None:
-        return next((tag for tag in self.tags if tag.name == name), None)
+        return next(iter(self.all(name)), None)
 
     def integer(self, name: str) -> int | None:
         """The value of a tag that is one decimal integer."""
@@ -104,7 +115,7 @@ class Playlist:
 
     @property
     def multivariant(self) -> bool:
-        return any(tag.name in VARIANT_TAGS for tag in self.tags)
+        return not VARIANT_TAGS.isdisjoint(self.by_name)
 
     @cached_property
     def target(self) -> int | None:
@@ -161,7 +172,7 @@ def _tags(lines: list[str]) -> tuple[tuple[Tag, ...], list[Fault]]:
     for number, line in enumerate(lines, 1):
         if line.startswith("#EXT"):
             name, _, value = line[1:].rstrip().partition(":")
-            found, wrong = attributes(value) if name in _LISTS else ({}, None)
+            found, wrong = attributes(value) if name in _LISTS else (_NONE, None)
             if wrong:
                 faults.append(Fault(number, f"#{name}: {wrong}"))
             tags.append(Tag(name, value, number, found))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 
@@ -12,8 +12,7 @@ class OutsideTree(ValueError):
     """A reference that leads out of the tree: another host, another scheme, or above the root."""
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(NamedTuple):
     """A file of the tree, or `length` bytes of it from `start` on; no length for all the rest."""
 
     path: str

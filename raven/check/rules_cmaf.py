@@ -7,8 +7,7 @@ from itertools import accumulate
 
 from raven.check.isobmff import Init
 from raven.check.rule import Fault, Faults, must, rules_of, should
-from raven.check.segments import Fragment
-from raven.check.tree import Timed, Track, Tree
+from raven.check.tree import Track, Tree
 
 _HANDLERS = {"video": ("vide",), "audio": ("soun",), "text": ("text", "subt")}
 _CMAF = ("cmfc", "cmf2")
@@ -23,13 +22,6 @@ def _inits(tree: Tree) -> Iterator[tuple[str, Track, Init]]:
         if init is not None and id(init) not in seen:
             seen.add(id(init))
             yield paths.get(id(init), track.where), track, init
-
-
-def _fragments(tree: Tree) -> Iterator[tuple[Track, Init, Timed, Fragment]]:
-    for track in tree.tracks:
-        for init, timed, segment in track.pairs:
-            for fragment in segment.fragments:
-                yield track, init, timed, fragment
 
 
 @must("CMAF 7.2")
@@ -114,7 +106,7 @@ def cmf2_has_no_edit_list(tree: Tree) -> Faults:
 @must("CMAF 9.2.1")
 def cmfc_offsets_are_positive(tree: Tree) -> Faults:
     """Without brand cmf2 no composition offset is negative."""
-    for track, init, timed, fragment in _fragments(tree):
+    for track, init, timed, fragment in tree.fragments:
         if track.media == "video" and "cmf2" not in init.brands and fragment.negative_offsets:
             yield Fault(f"{timed.where} trun", "negative composition offsets without brand cmf2")
 
@@ -122,7 +114,7 @@ def cmfc_offsets_are_positive(tree: Tree) -> Faults:
 @must("CMAF 9.2.1", "CMAF 7.7.3")
 def cmf2_fragments_stand_alone(tree: Tree) -> Faults:
     """With brand cmf2 each traf tells durations, sizes and flags of its samples, none is left to the trex."""
-    for track, init, timed, fragment in _fragments(tree):
+    for track, init, timed, fragment in tree.fragments:
         if track.media == "video" and "cmf2" in init.brands and not fragment.whole:
             yield Fault(f"{timed.where} tfhd", "samples that the trex describes, with brand cmf2")
 
@@ -130,7 +122,7 @@ def cmf2_fragments_stand_alone(tree: Tree) -> Faults:
 @must("CMAF 7.5.14", "CMAF 7.3.2.1")
 def fragment_has_one_traf(tree: Tree) -> Faults:
     """Each moof has one traf."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if fragment.trafs != 1:
             yield Fault(f"{timed.where} moof", f"{fragment.trafs} traf", "1")
 
@@ -138,7 +130,7 @@ def fragment_has_one_traf(tree: Tree) -> Faults:
 @must("CMAF 7.5.17")
 def fragment_has_one_trun(tree: Tree) -> Faults:
     """Each traf has one trun."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if fragment.truns != 1:
             yield Fault(f"{timed.where} traf", f"{fragment.truns} trun", "1")
 
@@ -146,7 +138,7 @@ def fragment_has_one_trun(tree: Tree) -> Faults:
 @must("CMAF 7.5.16")
 def fragment_has_tfdt(tree: Tree) -> Faults:
     """Each traf has a tfdt."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if fragment.decode_time is None:
             yield Fault(f"{timed.where} traf", "no tfdt")
 
@@ -154,7 +146,7 @@ def fragment_has_tfdt(tree: Tree) -> Faults:
 @must("ISO/IEC 14496-12 8.8.7", "CMAF 7.5.15")
 def fragment_is_of_its_track(tree: Tree) -> Faults:
     """The track_ID of a fragment is that of the init segment."""
-    for _, init, timed, fragment in _fragments(tree):
+    for _, init, timed, fragment in tree.fragments:
         if fragment.track_id != init.track_id or not init.track_id:
             yield Fault(f"{timed.where} tfhd", f"track {fragment.track_id}", f"{init.track_id}, not 0")
 
@@ -162,7 +154,7 @@ def fragment_is_of_its_track(tree: Tree) -> Faults:
 @must("CMAF 7.3.2.3", "CMAF 7.5.15")
 def fragment_offsets_are_relative(tree: Tree) -> Faults:
     """Sample offsets count from the moof: default-base-is-moof, no base data offset."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if not fragment.relative:
             yield Fault(f"{timed.where} tfhd", "base-data-offset, or no default-base-is-moof")
 
@@ -170,7 +162,7 @@ def fragment_offsets_are_relative(tree: Tree) -> Faults:
 @must("CMAF 7.3.2.3")
 def samples_in_own_mdat(tree: Tree) -> Faults:
     """All samples of a fragment lie in the mdat that follows its moof."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if not fragment.inside:
             yield Fault(f"{timed.where} trun", "samples outside of the mdat that follows")
 
@@ -191,7 +183,7 @@ def fragments_run_on(tree: Tree) -> Faults:
 @must("CMAF 7.3.2.4")
 def fragments_start_with_sync(tree: Tree) -> Faults:
     """Every fragment starts with a sync sample."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if fragment.samples and (not fragment.sync or fragment.sync[0] != 0):
             yield Fault(f"{timed.where} trun", "a fragment that starts with a sample that depends on others")
 
@@ -199,7 +191,7 @@ def fragments_start_with_sync(tree: Tree) -> Faults:
 @must("CMAF 7.3.2.1")
 def fragments_have_samples(tree: Tree) -> Faults:
     """Every fragment has samples, and they take time."""
-    for _, _, timed, fragment in _fragments(tree):
+    for _, _, timed, fragment in tree.fragments:
         if not fragment.samples or not fragment.duration:
             yield Fault(f"{timed.where} trun", f"{fragment.samples} samples of {fragment.duration} ticks")
 

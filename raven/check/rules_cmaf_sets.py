@@ -7,9 +7,12 @@ from fractions import Fraction
 
 from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.tree import Timed, Track, Tree
+from raven.media.grid import in_ticks
 
 _HEVC = ("hvc1", "hev1")
-_EVEN = Fraction(1, 10)
+_AV = ("video", "audio")
+_EVEN = 10
+"""A tenth of the average."""
 
 
 def _switching(tree: Tree) -> list[list[Track]]:
@@ -25,13 +28,18 @@ def _switching(tree: Tree) -> list[list[Track]]:
 def switching_set_is_aligned(tree: Tree) -> Faults:
     """The video tracks of a switching set have fragments at the same times, of the same durations."""
     for tracks in _switching(tree):
-        first = _times(tracks[0])
+        first, exact = _times(tracks[0]), _ticks(tracks[0])
         for track in tracks[1:]:
-            here = _times(track)
+            here = first if _ticks(track) == exact else _times(track)
             if here != first:
                 differ = next((i for i, (a, b) in enumerate(zip(first, here, strict=False)) if a != b), None)
                 where = f" from fragment {differ + 1} on" if differ is not None else f": {len(here)}, not {len(first)}"
                 yield Fault(track.where, f"fragments differ{where}", f"those of {tracks[0].where}")
+
+
+def _ticks(track: Track) -> list[tuple[int, int | None, int]]:
+    """Time scale, start and duration of each fragment."""
+    return [(init.timescale, f.decode_time, f.duration) for init, _, s in track.pairs for f in s.fragments]
 
 
 def _times(track: Track) -> list[tuple[int, int]]:
@@ -89,11 +97,13 @@ def _nature(track: Track) -> str:
 def fragment_rates_are_even(tree: Tree) -> Faults:
     """The bit rate of every segment but the last is within 10 % of the track's average."""
     for track in tree.tracks:
-        average = track.average
-        for timed in track.segments[:-1] if track.media in ("video", "audio") else ():
-            rate = 8 * timed.bytes / timed.duration if timed.duration else average
-            if abs(rate - average) > average * _EVEN:
-                yield Fault(timed.where, f"{round(rate)} bit/s", f"within 10 % of {round(average)}")
+        scale, lengths = in_ticks([timed.duration for timed in track.segments])
+        bits, seconds = track.average.as_integer_ratio()
+        for timed, length in zip(track.segments[:-1], lengths, strict=False) if track.media in _AV else ():
+            whole, here = bits * length, 8 * timed.bytes * scale * seconds
+            if length and abs(here - whole) * _EVEN > whole:
+                rate = Fraction(8 * timed.bytes) / timed.duration
+                yield Fault(timed.where, f"{round(rate)} bit/s", f"within 10 % of {round(track.average)}")
                 break
 
 

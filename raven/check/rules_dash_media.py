@@ -8,9 +8,11 @@ from fractions import Fraction
 from raven.check import mpd
 from raven.check.isobmff import Init
 from raven.check.mpd import Representation
+from raven.check.numbers import apart, fraction
 from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.rules_variants import same_codec
-from raven.check.tree import Track, Tree, fraction
+from raven.check.tree import Track, Tree
+from raven.media.grid import in_ticks
 
 _HANDLERS = {"video": "vide", "audio": "soun"}
 _TILE = ("http://dashif.org/guidelines/thumbnail_tile", "http://dashif.org/thumbnail_tile")
@@ -109,13 +111,13 @@ def mpd_times_are_true(tree: Tree) -> Faults:
         ahead = Fraction(how.offset, how.timescale) - period.start if how else Fraction(0)
         for init, timed, segment in track.pairs if how and how.kind != "SegmentBase" else ():
             scale, first = init.timescale, segment.fragments[0]
-            declared = timed.start + ahead
-            shown = Fraction(first.shown_from - init.skipped, scale)
-            if shown == declared:
+            declared = timed.start + ahead if ahead else timed.start
+            shown = fraction(first.shown_from - init.skipped, scale)
+            if shown is declared:
                 continue
-            decoded = Fraction(segment.decode_time or 0, scale)
+            decoded = fraction(segment.decode_time or 0, scale)
             slack = fraction(max(first.shortest, 1), 2 * scale) if how and how.timeline else timed.duration / 2
-            if min(abs(declared - shown), abs(declared - decoded)) > slack:
+            if apart(declared, shown, slack) and apart(declared, decoded, slack):
                 yield Fault(timed.where, f"at {float(declared):.6f} s", f"{float(shown):.6f} s by its samples")
                 break
 
@@ -126,9 +128,9 @@ def mpd_durations_are_true(tree: Tree) -> Faults:
     for track in tree.dash:
         how = track.representation.addressing if track.representation else None
         for init, timed, segment in track.pairs if how and (how.timeline or how.index) else ():
-            slack = Fraction(max(segment.fragments[0].shortest, 1), 2 * init.timescale)
+            slack = fraction(max(segment.fragments[0].shortest, 1), 2 * init.timescale)
             real = timed.seconds
-            if real is not None and abs(real - timed.duration) > slack:
+            if real is not None and apart(real, timed.duration, slack):
                 yield Fault(timed.where, f"{float(timed.duration):.6f} s", f"{float(real):.6f} s by its samples")
                 break
 
@@ -137,10 +139,13 @@ def mpd_durations_are_true(tree: Tree) -> Faults:
 def max_segment_duration_holds(tree: Tree) -> Faults:
     """No segment of video or audio is longer than @maxSegmentDuration."""
     most = tree.mpd.seconds("maxSegmentDuration") if tree.mpd else None
-    for track in tree.dash if most is not None else ():
+    if most is None:
+        return
+    limit = most + Fraction(1, 1000)
+    for track in tree.dash:
         for timed in track.segments:
             lasts = timed.seconds or timed.duration
-            if track.media in ("video", "audio", "iframes") and most is not None and lasts > most + Fraction(1, 1000):
+            if track.media in ("video", "audio", "iframes") and lasts > limit:
                 yield Fault(timed.where, f"{float(lasts):.6f} s", f"at most @maxSegmentDuration, {float(most):.6f} s")
                 break
 
@@ -153,12 +158,14 @@ def bandwidth_and_buffer_suffice(tree: Tree) -> Faults:
         rate = track.representation.integer("bandwidth") if track.representation else None
         if not rate or buffer is None or track.media == "image" or not all(s.segment for s in track.segments):
             continue
-        full = level = worst = rate * buffer
-        for timed in track.segments:  # what is ahead when the segment has played out; more than at a start is no help
-            level = min(level, full) + rate * timed.duration - 8 * timed.bytes
+        scale, (ahead, *lengths) = in_ticks([buffer, *(timed.duration for timed in track.segments)])
+        full = level = worst = rate * ahead
+        for timed, length in zip(track.segments, lengths, strict=True):
+            # what is ahead when the segment has played out; more than at a start is no help
+            level = min(level, full) + rate * length - 8 * scale * timed.bytes
             worst = min(worst, level)
         if worst < 0:
-            wanted = f"{round(-worst / 8)} bytes more ahead"
+            wanted = f"{round(Fraction(-worst, 8 * scale))} bytes more ahead"
             yield Fault(track.where, f"@bandwidth {rate} with {float(buffer):.3f} s of buffer", wanted)
 
 

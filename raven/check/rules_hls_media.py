@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from raven.check.numbers import apart, fraction
 from raven.check.pictures import is_idr
 from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.tree import Track, Tree
+from raven.media.grid import in_ticks
 
 _H264_HIGH = (66, 77, 88, 100)
 _COUNTED = 8
@@ -96,7 +98,7 @@ def keyframes_each_two_seconds(tree: Tree) -> Faults:
         for init, timed, segment in track.pairs:
             ticks = sorted((f.decode_time or 0) + s for f in segment.fragments for s in f.sync)
             gaps = [b - a for a, b in zip(ticks, [*ticks[1:], segment.end], strict=True)]
-            if gaps and Fraction(max(gaps), init.timescale) > Fraction(205, 100):
+            if gaps and 100 * max(gaps) > 205 * init.timescale:
                 yield Fault(timed.where, f"{max(gaps) / init.timescale:.3f} s without a keyframe", "about 2 s")
                 break
 
@@ -145,11 +147,14 @@ def extinf_is_true(tree: Tree) -> Faults:
     for track in _av(tree):
         rate = track.frame_rate if track.media == "video" else None
         frame = 1 / rate if rate else Fraction(1, 60)
-        most = least = drift = Fraction(0)
-        for _, timed, _ in track.pairs:
-            drift += timed.duration - (timed.seconds or timed.duration)
+        declared = [timed.duration for _, timed, _ in track.pairs]
+        real = [timed.seconds or timed.duration for _, timed, _ in track.pairs]
+        _, (allowed, *ticks) = in_ticks([frame, *declared, *real])
+        most = least = drift = 0
+        for (_, timed, _), told, lasts in zip(track.pairs, ticks, ticks[len(declared) :], strict=False):
+            drift += told - lasts
             most, least = max(most, drift), min(least, drift)
-            if most - least > frame:
+            if most - least > allowed:
                 wanted = f"{float(timed.seconds or 0):.6f} s by its samples, no drift over {float(frame):.6f} s"
                 yield Fault(timed.where, f"EXTINF {float(timed.duration):.6f}", wanted)
                 break
@@ -234,8 +239,8 @@ def frame_rate_changes_at_discontinuities(tree: Tree) -> Faults:
             last = None if timed.fresh else last
             count = sum(f.samples for f in segment.fragments) - 1  # the last of the film may end early
             ticks = segment.duration - segment.fragments[-1].final
-            rate = Fraction(count * init.timescale, ticks) if count >= _COUNTED and ticks > 0 else last
-            if last and rate and abs(rate - last) > last / 10:
+            rate = fraction(count * init.timescale, ticks) if count >= _COUNTED and ticks > 0 else last
+            if last and rate and rate is not last and abs(rate - last) > last / 10:
                 yield Fault(timed.where, f"{float(rate):.3f} frames/s after {float(last):.3f}", "a discontinuity")
             last = rate
 
@@ -247,7 +252,7 @@ def same_borders(tree: Tree) -> Faults:
     for track in tracks[1:]:
         allowed = _longest_frame(tracks[0]) + _longest_frame(track)
         pairs = list(zip(tracks[0].segments, track.segments, strict=False))
-        off = next((b for a, b in pairs if abs(a.start - b.start) > allowed), None)
+        off = next((b for a, b in pairs if apart(a.start, b.start, allowed)), None)
         if len(tracks[0].segments) != len(track.segments):
             yield Fault(
                 track.where, f"{len(track.segments)} segments", f"{len(tracks[0].segments)} as {tracks[0].where}"

@@ -47,8 +47,7 @@ def playlist_syntax(tree: Tree) -> Faults:
 def playlist_one_kind(tree: Tree) -> Faults:
     """A playlist has the tags of a media playlist or those of a multivariant one, never both."""
     for playlist in _all(tree):
-        kinds = {tag.name in VARIANT_TAGS for tag in playlist.tags if tag.name in VARIANT_TAGS | SEGMENT_TAGS}
-        if len(kinds) > 1:
+        if not VARIANT_TAGS.isdisjoint(playlist.by_name) and not SEGMENT_TAGS.isdisjoint(playlist.by_name):
             yield Fault(playlist.path, "tags of media playlists and of multivariant playlists")
 
 

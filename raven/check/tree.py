@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from raven.check.addressing import Reference
 from raven.check.isobmff import Init
 from raven.check.m3u8 import MediaSegment, Playlist, Tag, byte_range
 from raven.check.mpd import AdaptationSet, Mpd, Period, Representation
+from raven.check.numbers import fraction
 from raven.check.paths import OutsideTree, Resource, resolve
-from raven.check.segments import Segment
+from raven.check.segments import Fragment, Segment
 from raven.check.vtt import Vtt
 from raven.media.grid import in_ticks
 
@@ -34,8 +36,7 @@ class Served:
     gzip: bool
 
 
-@dataclass(frozen=True)
-class Timed:
+class Timed(NamedTuple):
     """A segment as a manifest names it; declared times in seconds."""
 
     where: str
@@ -51,7 +52,7 @@ class Timed:
     def bytes(self) -> int:
         return self.segment.bytes if self.segment else 0
 
-    @cached_property
+    @property
     def seconds(self) -> Fraction | None:
         """Duration by its samples."""
         if self.segment is None or not self.segment.fragments or self.init is None or not self.init.timescale:
@@ -212,7 +213,7 @@ class Tree:
             if resource is not None:
                 where = f"{playlist.path} line {found.line}"
                 yield Timed(
-                    where, resource, Fraction(start, scale), found.duration or Fraction(0), found.discontinuity,
+                    where, resource, fraction(start, scale), found.duration or Fraction(0), found.discontinuity,
                     self.inits.get(init) if init else None, self.segments.get(resource),
                 )  # fmt: skip
             start += length
@@ -248,7 +249,7 @@ class Tree:
                 self.segments.get(ref.resource),
             )
             for n, ref in enumerate(references, 1)
-            for start in (Fraction(ref.start - how.offset, scale),)
+            for start in (fraction(ref.start - how.offset, scale),)
         )
         trick = group.values("EssentialProperty", "http://dashif.org/guidelines/trickmode")
         return Track(representation.where, "iframes" if trick else group.media, segments, representation=representation)
@@ -263,6 +264,16 @@ class Tree:
             ):
                 seen.setdefault(tuple(s.resource for s in track.segments), track)
         return tuple(seen.values())
+
+    @cached_property
+    def fragments(self) -> tuple[tuple[Track, Init, Timed, Fragment], ...]:
+        """All of `tracks`; a dozen rules ask for each."""
+        return tuple(
+            (track, init, timed, fragment)
+            for track in self.tracks
+            for init, timed, segment in track.pairs
+            for fragment in segment.fragments
+        )
 
 
 def segment_resource(playlist: Playlist, segment: MediaSegment, origin: str | None) -> Resource | None:
@@ -287,7 +298,3 @@ def _init_resource(base: str, uri: str, span: str, origin: str | None) -> Resour
     except OutsideTree:
         return None
     return Resource(path, found[1] or 0, found[0]) if found else Resource(path)
-
-
-fraction = lru_cache(maxsize=1 << 12)(Fraction)
-"""For lengths, of which a film has thousands and few that differ: to make one takes a gcd."""
