@@ -88,10 +88,25 @@ class Continuity:
     def _offset(self, stream: int, time: Fraction) -> Fraction:
         offset, expected = self._offsets.get(stream, self._latest), self._expected.get(stream)
         if expected is not None and not -BACK <= time + offset - expected <= AHEAD:
-            near = [o for o in self.steps if abs(time + o - expected) <= TOGETHER]
-            self.breaks += not near
-            offset = min(near, key=lambda o: abs(time + o - expected)) if near else expected - time
-            if not near:
-                self.steps.append(offset)
+            offset = self._over(stream, time, offset, expected)
         self._offsets[stream] = offset
         return offset
+
+    def _over(self, stream: int, time: Fraction, offset: Fraction, expected: Fraction) -> Fraction:
+        """The offset from now on of a stream that does not go on where it was."""
+        others = [end for index, end in self._expected.items() if index != stream]
+        if time + offset > expected and any(abs(time + offset - end) <= AHEAD for end in others):
+            return offset  # it alone was silent, and the clock runs on
+        # the step that leads to where it was; or, of one that was silent over a break, to where the others are
+        near = _leading(self.steps, time, [expected]) or _leading(self.steps, time, others)
+        if near:
+            return near[0]
+        self.breaks += 1
+        self.steps.append(expected - time)
+        return expected - time
+
+
+def _leading(steps: Iterable[Fraction], time: Fraction, ends: list[Fraction]) -> list[Fraction]:
+    """The steps by which `time` comes to one of `ends`, the closest first."""
+    off = {step: min((abs(time + step - end) for end in ends), default=TOGETHER + 1) for step in steps}
+    return sorted((step for step in off if off[step] <= TOGETHER), key=off.__getitem__)

@@ -70,6 +70,28 @@ def test_a_loss_of_some_seconds_stays_a_loss() -> None:
     assert mended(packets)[VIDEO] == [p.dts * TICK for p in packets if p.stream_index == VIDEO and p.dts is not None]
 
 
+def without(packets: list[FakePacket], stream: int, first: int, last: int) -> list[FakePacket]:
+    """Less what `stream` has between two seconds."""
+    return [p for p in packets if p.stream_index != stream or not first <= (p.dts or 0) * TICK < last]
+
+
+def test_a_track_that_falls_silent_for_long_goes_on_where_the_others_are() -> None:
+    """A broadcaster switches a sound off for a while; the picture runs on, and so does the clock."""
+    packets = without(film(Fraction(0), 40), AUDIO, 5, 25)
+    told = [p.dts * TICK for p in packets if p.stream_index == AUDIO and p.dts is not None]
+
+    assert mended(packets)[AUDIO] == told
+
+
+def test_a_track_that_is_silent_while_the_clock_jumps_goes_with_the_others() -> None:
+    first, second = film(Fraction(0), 24), film(Fraction(1000), 24)
+    times = mended(without(first, AUDIO, 15, 24) + without(second, AUDIO, 1000, 1015))
+
+    after = [t for t in times[AUDIO] if t > 24]
+    assert times[VIDEO][600] == 24
+    assert after[0] - 24 == next(t for t in (n * Fraction(24, 1000) for n in range(1000)) if t >= 15)
+
+
 def test_subtitles_are_silent_for_long_and_go_with_the_others() -> None:
     first, second = film(Fraction(0), 14, (VIDEO, TEXT)), film(Fraction(1000), 14, (VIDEO, TEXT))
     first = [p for p in first if p.stream_index != TEXT or p.dts == 0]  # 14 s without a word
