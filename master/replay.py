@@ -7,7 +7,6 @@ their own become files of their own, on the same clock.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from raven.check.m3u8 import Playlist, parse
 from raven.errors import SourceRefused, SourceUnreadable
 from raven.limits import Limits
 from raven.media.id3 import tag_size
-from raven.values import Value
+from raven.values import Value, encodable, parse_json
 
 PLAYLIST_BYTES = 16 << 20  # a week of six-second pieces
 BLOCK = 1 << 20
@@ -62,16 +61,16 @@ def is_replay(source: str) -> bool:
 def listed(source: str) -> tuple[str, ...]:
     """The pieces of a source that is a JSON array of paths and URLs. Raises SourceRefused."""
     try:
-        places = json.loads(source)
+        places = parse_json(source)
     except ValueError as error:
         raise SourceRefused(f"the source begins with [ but is no JSON array of pieces: {error}") from error
-    if (
-        not isinstance(places, list)
-        or not places
-        or not all(isinstance(place, str) and place and not is_replay(place) for place in places)
-    ):
+    if not isinstance(places, list) or not places or not all(map(_is_piece, places)):
         raise SourceRefused("the source is a JSON array, but not of paths and URLs of pieces")
     return tuple(places)
+
+
+def _is_piece(place: object) -> bool:
+    return isinstance(place, str) and place != "" and place == encodable(place) and not is_replay(place)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from raven.alive import VERSION, Alive, Count, HoldNode, Instance, NodeName, Number
 from raven.errors import RavenError
@@ -29,7 +29,7 @@ from raven.model import (
     VideoFacts,
 )
 from raven.profile import Profile
-from raven.values import Rarely, Rational, Value
+from raven.values import Rarely, Rational, Value, encodable
 
 REPORT_BYTES = 4 << 20
 """The longest report: far above that of a day of film, and below what MariaDB takes in one statement (16 MB)."""
@@ -216,7 +216,7 @@ class Failed(_Report):
     """
 
     type: Literal["failed"] = "failed"
-    message: str
+    message: Annotated[str, AfterValidator(encodable)]
     permanent: bool = False
     cancelled: bool = False
     away: Rarely = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fractions import Fraction
 from typing import Annotated, Any
@@ -18,7 +19,22 @@ def _fraction(value: Any) -> Fraction:
     raise ValueError("an exact time or rate is an integer or a string such as 24000/1001")
 
 
+def encodable(text: str) -> str:
+    """Any text as UTF-8 can hold it: JSON, and names of files, may have halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
 Rational = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str)]
+
+
+def parse_json(text: str) -> Any:
+    """Of anybody's text. Raises ValueError: also for what is nested deeper than Python follows, a RecursionError else,
+    which whoever minds bad text would not expect."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
 
 # What ends in a path or a command line is spelled out: a message is not to be believed.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from raven.errors import ConfigError, OptionInvalid
+from raven.values import parse_json
 
 DAY_MS = 86_400_000
 FIRST_MS, LONGEST_MS = 30_000, 3_600_000
@@ -40,7 +41,7 @@ def is_wanted(options: str | None, status: str) -> bool:
     Options that cannot be read are the default: the task fails by them, which is to be told.
     """
     try:
-        wanted = json.loads(options or "{}").get("notices", ENDS)
+        wanted = parse_json(options or "{}").get("notices", ENDS)
     except (ValueError, AttributeError):
         wanted = ENDS
     return wanted == "all" or (status in wanted if isinstance(wanted, list | tuple) else status in ENDS)
@@ -58,7 +59,7 @@ def _metadata(text: str | None) -> Any:
     if text is None or len(text) > MOST_METADATA:
         return None
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return None
 

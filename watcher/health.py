@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from raven.values import parse_json
+
 BLAMES = 5
 """Jobs in a row that failed on a node and were done elsewhere, after which it is held."""
 CRASHES = 3
@@ -34,7 +36,7 @@ class Fault:
 def read_faults(text: str | None) -> list[Fault]:
     """Of the column `faults`; none where another version, or somebody by hand, wrote what this one cannot read."""
     try:
-        return [Fault(**entry) for entry in json.loads(text or "[]")]
+        return [Fault(**entry) for entry in parse_json(text or "[]")]
     except (ValueError, TypeError):
         return []
 

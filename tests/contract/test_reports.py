@@ -234,6 +234,22 @@ def test_a_task_whose_rows_cannot_be_read_fails_alone(
     assert second["status"] == "preparing"
 
 
+def test_a_row_with_text_that_nests_without_end_fails_alone(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """Python gives up on such JSON by another error than on all else that is none, and its notice looks at it too."""
+    nested = "[" * 60_000
+    columns = "source, options, metadata, callback_url"
+    database.execute(f"INSERT INTO tasks ({columns}) VALUES ('/a', ?, ?, 'http://x/')", (nested, nested))  # noqa: S608
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/other.mkv')")
+    watcher.turn()
+    _, first, second = database.query("SELECT status, message FROM tasks ORDER BY id")
+    assert first["status"] == "failed"
+    assert first["message"].startswith("options: ")
+    assert second["status"] == "preparing"
+    assert database.query("SELECT event FROM notices") == [{"event": "failed"}]
+
+
 # a batch: what several reports say of one job, or of one task, before anything of it is written
 
 

@@ -312,6 +312,13 @@ def test_a_result_survives_its_way_through_a_report(kind: str, result: Value) ->
     assert RESULTS[kind].model_validate(report.result) == result
 
 
+def test_a_complaint_about_a_name_that_is_no_utf_8_can_be_sent() -> None:
+    report = read_report(encode(Failed(**ABOUT, message="there is no /in/\udcff.mkv")))
+
+    assert isinstance(report, Failed)
+    assert report.message == "there is no /in/?.mkv"
+
+
 def test_every_kind_of_job_has_its_result() -> None:
     kinds = {json.loads(encode(job))["kind"] for job in JOBS}
 

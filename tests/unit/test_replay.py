@@ -341,7 +341,9 @@ def test_parts_of_a_codec_that_cannot_be_joined_are_refused(server: Server, tmp_
     assert refused.value.permanent
 
 
-@pytest.mark.parametrize("text", ["[", "[]", "[1]", '["a.m3u8"]', '["[1]"]', '{"a": 1}', '[""]'])
+@pytest.mark.parametrize(
+    "text", ["[", "[" * 60_000, "[]", "[1]", '["a.m3u8"]', '["[1]"]', '{"a": 1}', '[""]', '["/in/\\ud800"]']
+)
 def test_what_is_no_list_of_pieces_is_refused(text: str) -> None:
     with pytest.raises(SourceRefused):
         listed(text)
