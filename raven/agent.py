@@ -34,12 +34,13 @@ FAREWELL_SECONDS = 5.0
 
 log = structlog.get_logger()
 
-
 Handler = Callable[[Any, Context], Value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Running:
+    """One run of a job. Of two attempts at one job both may run here: the first may hang past its lease."""
+
     job: Any
     context: Context
 
@@ -65,7 +66,7 @@ class Agent:
         self._draining = threading.Event()
         self._stopped = StopSignal()
         self._over = threading.Event()
-        self._running: dict[int, _Running] = {}
+        self._running: set[_Running] = set()
         self._lock = threading.Lock()
         self._control = broker.listener()
         lanes = [role] * self._heavy + [names.light(role)] * settings.light_slots
@@ -94,7 +95,7 @@ class Agent:
         self.drain()
         self._stopped.set()
         with self._lock:
-            for running in self._running.values():
+            for running in self._running:
                 running.context.stop.set()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -157,9 +158,9 @@ class Agent:
         return {"task": job.task, "job": job.job, "attempt": job.attempt, "node": node, "instance": instance}
 
     def _run(self, job: Any, handler: Handler) -> None:
-        context = Context()
+        running = _Running(job, context := Context())
         with self._lock:
-            self._running[job.job] = _Running(job, context)
+            self._running.add(running)
             if self._stopped:
                 context.stop.set()
         chunk = {"chunk": job.index} if hasattr(job, "index") else {}
@@ -169,7 +170,7 @@ class Agent:
             report = self._outcome(job, handler, context, begun)
             self._log(job, report, context, time.monotonic() - begun)
         with self._lock:
-            self._running.pop(job.job, None)
+            self._running.discard(running)
         self._send(report)
 
     def _outcome(self, job: Any, handler: Handler, context: Context, begun: float) -> Done | Failed:
@@ -247,7 +248,7 @@ class Agent:
 
     def _snapshot(self) -> list[_Running]:
         with self._lock:
-            return list(self._running.values())
+            return list(self._running)
 
     def _publish_alive(self) -> None:
         self._readiness.changed.clear()

@@ -84,10 +84,12 @@ class Heard:
 
 
 @contextmanager
-def working(readiness: Readiness | None = None, handler: Handler = purged) -> Iterator[Heard]:
+def working(
+    readiness: Readiness | None = None, handler: Handler = purged, settings: Settings = SETTINGS
+) -> Iterator[Heard]:
     """A master at work, of which a test hears all."""
     broker = LocalBroker()
-    agent = Agent(SETTINGS, "master", broker, {"purge": handler}, readiness)
+    agent = Agent(settings, "master", broker, {"purge": handler}, readiness)
     agent.start()
     try:
         yield Heard(broker)
@@ -188,6 +190,26 @@ def test_a_purge_removes_nothing_before_the_watcher_says_that_its_order_counts()
         heard.say(ConfirmJob(job=job.job, attempt=job.attempt))
         assert heard.until(Done).result == {"objects": 2}
     assert objects.removed == list(job.prefixes)
+
+
+def test_two_attempts_of_one_job_on_one_node_are_told_apart() -> None:
+    """Of a farm of one node, where an upload hangs past its lease."""
+
+    def asks(job: PurgeJob, context: Context) -> Value:
+        context.confirm()
+        return PurgeResult(objects=0)
+
+    with working(handler=asks, settings=SETTINGS.model_copy(update={"light_slots": 2})) as heard:
+        first = purge_job()
+        second = first.model_copy(update={"attempt": 2})
+        for job in (first, second):
+            heard.hand_out(job)
+            heard.until(Progress, attempt=job.attempt)
+        heard.say(CancelJob(job=first.job, below=2))
+        heard.until(Failed, attempt=1, cancelled=True)
+        heard.until(Progress, attempt=2)
+        heard.say(ConfirmJob(job=first.job, attempt=2))
+        heard.until(Done, attempt=2)
 
 
 def test_without_a_word_of_the_watcher_a_purge_is_tried_later() -> None:
