@@ -57,7 +57,8 @@ class RabbitConsumer:
         self._link, self._name, self._prefetch, self._declare = link, name, prefetch, declare
         self._control = not name
         self._arrived: queue.Queue[_Delivery] = queue.Queue()
-        self._wanted = False
+        self._wanted = self._used = False
+        self._asked = False  # the link will look at what is wanted; asked but once, as its broker may be away for long
         self._channel: Channel | None = None
         self._tag = ""  # of the consumer on the channel, if there is one
         self.began = threading.Event()
@@ -65,8 +66,7 @@ class RabbitConsumer:
 
     def take(self, timeout: float) -> _Delivery | None:
         if not self._wanted:
-            self._wanted = True
-            self._link.submit(self.revive)
+            self._want(True)
         try:
             return self._arrived.get(timeout=max(timeout, 0.001))
         except queue.Empty:
@@ -74,12 +74,19 @@ class RabbitConsumer:
 
     def pause(self) -> None:
         """Does not wait: the broker hears it before any ack that is given later, so it hands out nothing more."""
-        self._wanted = False
-        self._link.submit(self._stop)
+        if self._wanted:
+            self._want(False)
 
     def close(self) -> None:
         self._wanted = False
-        self._link.submit(self._end)
+        if self._used:
+            self._link.submit(self._end)
+
+    def _want(self, wanted: bool) -> None:
+        self._wanted, self._used = wanted, True
+        if not self._asked:
+            self._asked = True
+            self._link.submit(self._adjust)
 
     def answer(self, channel: Channel, how: Callable[[Channel], None]) -> None:
         """Acks or rejects on the channel that delivered; once that is lost, the tag is dead and nothing is said."""
@@ -91,6 +98,13 @@ class RabbitConsumer:
         self._link.submit(on_thread)
 
     # on the link's thread
+
+    def _adjust(self) -> None:
+        self._asked = False  # before it looks, so that no later wish is missed
+        if self._wanted:
+            self.revive()
+        else:
+            self._stop()
 
     def revive(self) -> None:
         """Consumes, if it should and does not."""

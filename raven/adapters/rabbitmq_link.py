@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -118,7 +119,9 @@ class Link:
         try:
             return answer.result(timeout=ANSWER)
         except FutureTimeout as error:
-            answer.cancel()  # what has not begun never will
+            if answer.cancel():  # what has not begun never will, and is not kept for a broker that stays away
+                with contextlib.suppress(ValueError):  # it was this thread's turn just now
+                    self._work.remove(on_thread)
             raise Unavailable(f"RabbitMQ does not answer: {self._fault}") from error
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from raven.errors import Unavailable
 from raven.ports import Broker, Consumer, Delivery
 from raven.wiring import open_broker
 from tests.contract.brokers import Join, Relay, connected
+from tests.servers.process import HOST
 from tests.servers.rabbitmq import RabbitMq
 from tests.waiting import wait_until
 
@@ -367,6 +369,28 @@ def test_while_the_broker_is_away_callers_hear_unavailable(cut_off: Broker, rela
     cut_off.publish(QUEUE, b"after")
     assert b"after" in {taken(consumer).body for _ in range(cut_off.depth(QUEUE) or 1)}
     wait_until(lambda: _hears(cut_off, listener), "the listener listens again")
+
+
+def test_while_the_broker_is_away_nothing_piles_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be away for days, while each report is tried again and again and a held node pauses twice a second."""
+    monkeypatch.setattr(raven.adapters.rabbitmq_link, "ANSWER", 0.01)
+    with socket.socket() as deaf:
+        deaf.bind((HOST, 0))  # a port where nobody listens
+        broker = RabbitBroker(f"amqp://bob:bob@{HOST}:{deaf.getsockname()[1]}/")
+        try:
+            consumer = broker.consumer(QUEUE, 1)
+            for _ in range(10):
+                with pytest.raises(Unavailable):
+                    broker.publish(QUEUE, b"x")
+                consumer.pause()
+                broker.consumer(QUEUE, 1).close()
+            assert len(broker._link._work) == 0
+            for _ in range(10):
+                consumer.take(0)
+                consumer.pause()
+            assert len(broker._link._work) == 1, "the link looks once at what is wanted"
+        finally:
+            broker.close()
 
 
 def _hears(broker: Broker, listener: Consumer) -> bool:
