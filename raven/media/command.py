@@ -31,6 +31,7 @@ INPUT = [
 ]  # fmt: skip
 
 _PICTURES = [
+    "-noautorotate",  # the graph turns pictures; a matrix in their own bitstream (H.264, HEVC) would turn them twice
     "-threads", "1",  # damaged streams decode differently with several: every attempt gives the same bytes
     "-reinit_filter", "0",  # a change of size in mid-stream must not restart the frame count; scale follows it
 ]  # fmt: skip
@@ -232,7 +233,7 @@ def remake_command(ffmpeg: str, source: str, target: str, limits: Limits, second
     """Decodes the main video and all sound of an untrusted file, or `seconds` of it, into a lossless Matroska file."""
     return [
         ffmpeg, *COMMON,
-        "-threads", "1",  # as in `_PICTURES`
+        "-threads", "1",  # as in `_PICTURES`; but this one turns the pictures, and its file says no more of that
         "-protocol_whitelist", "file",  # the source itself; nothing that it names is reached
         "-format_whitelist", FORMATS,  # nothing that consists of references, no device, no generator
         "-max_streams", str(limits.streams),

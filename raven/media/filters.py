@@ -26,6 +26,7 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
     chain = [
         *([_beginning_in_time(grid, span)] if span.first else []),
         _own_captions(grid, span),
+        "sidedata=mode=delete:type=DISPLAYMATRIX",  # of the bitstream: the output is upright and must not say otherwise
         # one size for the filters that keep pictures, should it change in mid-stream; else it does nothing
         *([f"scale={video.coded_width}:{video.coded_height}"] if video.orient or deinterlaced(video) else []),
         *([deinterlace_filter(video)] if deinterlaced(video) else []),

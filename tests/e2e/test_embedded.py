@@ -29,6 +29,7 @@ from tests.e2e.tools import (
     count_samples,
     encode_command,
     files_of,
+    read_frames,
     run,
 )
 from tests.media import ffmpeg, generate_clip, run_ffmpeg
@@ -432,6 +433,17 @@ class TestPicturesOfAllShapes:
         assert film.sizes()["large"] == size
         film.check_frames(30)
         assert likeness_of_films(film.playlist("video", "large"), source) > 25  # ffmpeg turns it by itself
+
+    @pytest.mark.parametrize(("suffix", "way"), [("mp4", "copy"), ("h264", "conform")])
+    def test_a_source_that_is_turned_by_its_bitstream_is_turned_once(
+        self, raven: Raven, tmp_path: Path, suffix: str, way: str
+    ) -> None:
+        turned = ["-bsf:v", "h264_metadata=display_orientation=insert:rotate=90"]
+        source = generate_clip(tmp_path / f"clip.{suffix}", 60, size="96x64", gop=25, audio=False, options=turned)
+        film = raven.encode(source, tmp_path / "out", "lossless")
+        assert (film.sizes()["source"], film.task["source"]["video"]["way"]) == ((64, 96), way)
+        (wanted,) = read_frames(source, "null", "-loglevel", "fatal")  # it has a word on the place of the message
+        assert [stream.hashes for streams in film.check_frames(60) for stream in streams] == [wanted.hashes] * 2
 
     def test_an_anamorphic_source_gets_square_pixels(self, raven: Raven, tmp_path: Path) -> None:
         source = generate_clip(tmp_path / "clip.mp4", 30, size="240x192", audio=False, options=["-aspect", "16:9"])

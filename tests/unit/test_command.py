@@ -20,7 +20,7 @@ from tests.builders import cutting, rendition, video_facts
 FILM_RATE = Fraction(24000, 1001)
 FILM = Grid.of(FILM_RATE, Fraction(2), 3, 3)  # GOPs of 48, segments of 144, chunks of 432 frames
 HEAD = ["ff", "-hide_banner", "-nostdin", "-loglevel", "warning", "-progress", "pipe:1", "-nostats", "-y"]
-PICTURES = ["-threads", "1", "-reinit_filter", "0"]
+PICTURES = ["-noautorotate", "-threads", "1", "-reinit_filter", "0"]
 INPUT = ["-protocol_whitelist", "file,pipe", "-copyts", "-f", "nut"]
 LARGEST = ["-max_pixels", "40000000"]
 MP4 = [
@@ -74,7 +74,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
     # Then this is all of it
     graph = (
         "[0:v:0]select=gte(selected_n\\,1)+(key+not(eq(pict_type\\,P)+eq(pict_type\\,B)))*lt(t\\,78.038854167),"
-        "sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),"
+        "sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),sidedata=mode=delete:type=DISPLAYMATRIX,"
         "scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/100104000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
         "tpad=stop_mode=clone:stop=5,setparams=color_primaries=1:color_trc=1:colorspace=1:range=1,"
         "split=3[v0][v1][t];"
@@ -114,7 +114,7 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
 
     # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it, and one frame more to look ahead to
     graph = (
-        "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,59.980000000)+gte(t\\,62.380000000),"
+        "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,59.980000000)+gte(t\\,62.380000000),sidedata=mode=delete:type=DISPLAYMATRIX,"
         "setpts=PTS-round(60/TB),settb=expr=1/100025,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
         "[v0]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out0]"
     )
