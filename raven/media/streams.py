@@ -39,6 +39,12 @@ def main_video(container: InputContainer, with_video: bool) -> tuple[VideoStream
     return main, [f"video stream {s.index}" for s in container.streams.video if s is not main]
 
 
+def unseen_video(container: InputContainer) -> list[Stream]:
+    """The videos of unknown size, if that is all there is: their first whole picture has not come yet, if any does."""
+    films = [s for s in container.streams.video if _decodable(s) and not s.disposition & Disposition.attached_pic]
+    return [] if any(s.codec_context.width and s.codec_context.height for s in films) else [*films]
+
+
 def _pixels(stream: VideoStream) -> int:
     return stream.codec_context.width * stream.codec_context.height
 

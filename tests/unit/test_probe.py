@@ -1,0 +1,52 @@
+"""What is seen of a source whose beginning is not like the rest."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from raven.errors import SourceUnreadable
+from raven.media.probe import Opened, open_source
+from tests.media import run_ffmpeg
+
+TS_PACKET = 188
+
+
+def probed(source: Path) -> Opened:
+    opened = open_source(str(source))
+    opened.close()
+    return opened
+
+
+def capture(folder: Path, keyframe: float, seconds: float = 10) -> Path:
+    """A capture with sound that begins within a group of pictures: `keyframe` is the time of the next one."""
+    whole = folder / "whole.ts"
+    run_ffmpeg(
+        [
+            *("-loglevel", "fatal", "-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=10:d={seconds}"),
+            *("-f", "lavfi", "-i", f"sine=d={seconds}", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "mp2"),
+            *("-x264-params", "keyint=infinite:scenecut=0:bframes=2", "-force_key_frames", f"{keyframe}", str(whole)),
+        ]
+    )
+    data = whole.read_bytes()
+    source = folder / "capture.ts"
+    source.write_bytes(data[len(data) // 16 // TS_PACKET * TS_PACKET :])
+    return source
+
+
+@pytest.mark.parametrize("keyframe", [6, 9])
+def test_a_capture_that_begins_long_before_its_first_keyframe_has_its_picture(tmp_path: Path, keyframe: int) -> None:
+    """A group of pictures of x264 lasts up to 250 frames, and a receiver is switched on at any time."""
+    opened = probed(capture(tmp_path, keyframe))
+
+    assert opened.facts.video is not None
+    assert (opened.facts.video.width, opened.facts.video.height) == (64, 48)
+    assert opened.facts.video.rate == 10
+    assert opened.facts.origin == pytest.approx(keyframe + Fraction("1.4"), abs=0.3)
+
+
+def test_a_video_without_one_whole_picture_does_not_become_sound_alone(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreadable, match=r"the video \(stream 0\) has pictures, but none that can be decoded"):
+        probed(capture(tmp_path, 60))
