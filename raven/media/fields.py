@@ -15,6 +15,7 @@ from raven.media.nal import parameter_sets, units
 HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 """Of these the SPS tells the chroma format and scaling lists (7.3.2.1.1)."""
 NON_IDR, IDR, SPS, PPS = 1, 5, 7, 8
+SEQUENCE_EXTENSION, PROGRESSIVE_SEQUENCE = b"\x00\x00\x01\xb5", 0x08  # ISO/IEC 13818-2 6.2.2.3
 MAX_ZEROS = 31
 
 
@@ -132,6 +133,12 @@ class FieldPairs:
         self._first = field
         return False
 
+    def may_weave(self, packets: Iterable[bytes]) -> bool:
+        """Whether the sequences that are known allow fields, those in `packets` included (frame_mbs_only_flag)."""
+        for packet in packets:
+            self._fields(packet)
+        return any(not sequence.frames_only for sequence in self._sequences.values())
+
     def _fields(self, packet: bytes) -> set[Field | None]:
         """The pictures of a packet: fields, and None for a frame or what cannot be read."""
         return self._read(units("h264", self._extradata, packet))
@@ -163,3 +170,19 @@ class FieldPairs:
             bits.u(2)
         frame_num = bits.u(sequence.frame_num_bits)
         return Field(frame_num, bool(bits.u(1))) if bits.u(1) else None
+
+
+def may_weave(codec: str, extradata: bytes | None, packets: Iterable[bytes]) -> bool:
+    """Whether pictures of fields may come, though none has yet. Only H.264 and MPEG-2 can say so."""
+    if codec == "h264":
+        return FieldPairs(extradata).may_weave(packets)
+    if codec == "mpeg2video":
+        return any(_interlaced_sequence(data) for data in (extradata or b"", *packets))
+    return False
+
+
+def _interlaced_sequence(data: bytes) -> bool:
+    at = data.find(SEQUENCE_EXTENSION) + len(SEQUENCE_EXTENSION)
+    if at < len(SEQUENCE_EXTENSION) or at + 1 >= len(data) or data[at] >> 4 != 1:
+        return False
+    return not data[at + 1] & PROGRESSIVE_SEQUENCE

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from raven.media.fields import may_weave
 from raven.media.grid import MAX_RATE, capped_rate, choose_rate
 from raven.media.hdr import content_light, mastering_display
 from raven.media.orient import orientation
@@ -58,7 +59,7 @@ def video_facts(
         timed=timed,
         decode_timed=misplaced,
         x264_build=_x264_build(video, head),
-        interlaced=_interlaced(video, frames),
+        interlaced=_interlaced(video, frames, head),
         orient=orient,
         pixel_format=frame.format.name,
         bit_depth=max((c.bits for c in frame.format.components), default=8),
@@ -100,10 +101,18 @@ def _x264_build(video: VideoStream, head: list[Packet]) -> int | None:
     return int(found[1]) or None if found else None
 
 
-def _interlaced(video: VideoStream, frames: list[VideoFrame]) -> Literal["no", "flagged", "tff", "bff"]:
-    """What the decoder says of frames, or the container of all frames of a codec that does not say."""
-    order = int(video.codec_context.field_order)
-    if any(frame.interlaced_frame for frame in frames) or (order > 1 and video.codec_context.name in SAYS_FIELDS):
+def _interlaced(
+    video: VideoStream, frames: list[VideoFrame], head: list[Packet]
+) -> Literal["no", "flagged", "tff", "bff"]:
+    """What the decoder says of frames, or the container of all frames of a codec that does not say.
+
+    Fields that may come later count too: a progressive trailer before a broadcast. Frames that are none pass untouched.
+    """
+    context, order = video.codec_context, int(video.codec_context.field_order)
+    if any(frame.interlaced_frame for frame in frames) or (order > 1 and context.name in SAYS_FIELDS):
+        return "flagged"
+    keys = (bytes(packet) for packet in head if packet.stream_index == video.index and packet.is_keyframe)
+    if may_weave(context.codec.canonical_name, context.extradata, keys):
         return "flagged"
     return FIELD_ORDERS.get(order, "no")
 

@@ -52,6 +52,12 @@ class Sort:
 
 SORTS = [
     Sort("fields as packets", 40, Fraction(25), lambda folder: paff.write_fields(folder / "fields.ts", 40)),
+    Sort(
+        "frames alone, though its sequence allows fields",
+        125,
+        Fraction(25),
+        lambda folder: make(folder, "film.ts", *h264("fake-interlaced=1:bframes=2:keyint=40:open-gop=1")),
+    ),
     Sort("raw h264", 125, Fraction(25), lambda folder: make(folder, "raw.h264", *h264("bframes=3:keyint=30"))),
     Sort(
         "raw hevc at 50",
@@ -150,6 +156,37 @@ def test_woven_fields_are_taken_apart_and_no_seam_shows(
     chain = f"bwdif=mode=send_frame:deint=interlaced,setpts=PTS-round(({origin})/TB),fps=25:start_time=0,format=yuv420p"
     wanted = read_frames(source, chain, "-frames:v", "150", "-loglevel", "fatal")[0].hashes
     assert [stream.hashes for streams in decoded for stream in streams] == [wanted, wanted]
+
+
+def test_fields_that_come_after_a_progressive_trailer_are_taken_apart_and_its_frames_left_alone(
+    raven: Raven, tmp_path: Path
+) -> None:
+    # Given a broadcast whose sequence allows fields, but whose first two seconds have none
+    first = make(tmp_path, "a.ts", *h264("fake-interlaced=1:keyint=25:bframes=2"), seconds="2")
+    second = make(
+        tmp_path,
+        "b.ts",
+        *h264("tff=1:keyint=25:bframes=2"),
+        *("-output_ts_offset", "2.08"),  # its decoder waits for nothing, so its times begin earlier
+        rate="50",
+        seconds="3",
+        chain=WEAVE,
+    )
+    source = tmp_path / "joined.ts"
+    source.write_bytes(first.read_bytes() + second.read_bytes())
+
+    # When it is encoded
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    # Then each frame is what one look at the whole makes of it
+    decoded = film.check_frames(125)
+    origin = read_frames(source, "null", "-frames:v", "1", "-loglevel", "fatal")[0].times[0]
+    place = f"setpts=PTS-round(({origin})/TB),fps=25:start_time=0,format=yuv420p"
+    chain = f"bwdif=mode=send_frame:deint=interlaced,{place}"
+    wanted, plain = (read_frames(source, c, "-frames:v", "125", "-loglevel", "fatal")[0].hashes for c in (chain, place))
+    assert [stream.hashes for streams in decoded for stream in streams] == [wanted, wanted]
+    assert wanted[:50] == plain[:50]
+    assert not set(wanted[50:]) & set(plain[50:])
 
 
 @pytest.mark.parametrize(

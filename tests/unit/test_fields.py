@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raven.media.fields import FieldPairs
+from raven.media.fields import FieldPairs, may_weave
 from raven.media.packets import join_fields
 from raven.media.pictures import by_fields
 from tests import paff
@@ -48,6 +48,33 @@ def test_a_lost_field_does_not_marry_its_neighbours() -> None:
     }
 
     assert [place for place, completes in told.items() if completes] == [(0, True), (2, True), (3, True)]
+
+
+@pytest.mark.parametrize(
+    ("options", "woven"),
+    [
+        (("-c:v", "libx264", "-x264-params", "fake-interlaced=1:weightp=0"), True),
+        (("-c:v", "libx264", "-x264-params", "tff=1:weightp=0"), True),
+        (("-c:v", "libx264"), False),
+        (("-c:v", "mpeg2video", "-flags", "+ilme+ildct"), True),
+        (("-c:v", "mpeg2video"), False),
+        (("-c:v", "mpeg4"), False),
+    ],
+    ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else None,
+)
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_a_sequence_says_whether_fields_may_come(
+    tmp_path: Path, options: tuple[str, ...], woven: bool, suffix: str
+) -> None:
+    clip = tmp_path / f"clip.{suffix}"
+    run_ffmpeg(["-f", "lavfi", "-i", "testsrc2=size=64x64:d=0.2", "-pix_fmt", "yuv420p", *options, str(clip)])
+    with av.open(str(clip)) as container:
+        video = container.streams.video[0]
+        packets = [bytes(packet) for packet in container.demux(video)]
+        codec, extradata = video.codec_context.codec.canonical_name, video.codec_context.extradata
+
+    assert may_weave(codec, extradata, []) == woven
+    assert may_weave(codec, None if suffix == "ts" else extradata, packets) == woven
 
 
 def test_a_transport_stream_s_fields_are_given_as_frames_with_times(tmp_path: Path) -> None:
