@@ -7,6 +7,7 @@ chunks do not decode. Slower, always right.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -213,7 +214,31 @@ def audio_copy(stream: AudioStream, origin: Fraction, path: Path) -> AudioCopy |
     """The way in for a track: its packets, or where NUT cannot hold them its samples."""
     name = stream.codec_context.codec.canonical_name
     plain = name in PLAIN_SOUND or name.startswith("pcm_")
-    return AudioCopy(stream, origin, path) if plain and nut_holds(stream) else SoundConformer(stream, origin, path)
+    if not plain or not nut_holds(stream):
+        return SoundConformer(stream, origin, path)
+    return AudioCopy(_without_blocks(stream) if name in MPEG_SOUND else stream, origin, path)
+
+
+MPEG_SOUND = {"mp1", "mp2", "mp3"}
+
+
+def _without_blocks(stream: AudioStream) -> AudioStream:
+    """The same stream as NUT tells of it, which is without the size of its blocks.
+
+    AVI, WAV and others state one. By it the muxer foretells the headers of MPEG audio, and wherever packets are of two
+    sizes (44.1 kHz) nobody can read what it writes. PyAV cannot take it off a stream, NUT does.
+    """
+    told, tick = io.BytesIO(), Fraction(stream.time_base or 1)
+    with av.open(told, "w", format="nut") as container:
+        packet = av.Packet(bytes(16))  # of a file without a packet libavformat makes nothing
+        packet.stream = container.add_stream_from_template(stream, opaque=True)
+        packet.pts = packet.dts = 0
+        packet.time_base = tick
+        container.mux_one(packet)
+    told.seek(0)
+    bare = av.open(told, format="nut").streams.audio[0]
+    bare.time_base = tick
+    return bare
 
 
 def _deinterlacer(stream: VideoStream, facts: VideoFacts) -> av.filter.Graph:
