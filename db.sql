@@ -1,5 +1,6 @@
 -- Raven's schema, for MariaDB (load it as the schema's owner: mariadb raven < db.sql) and for SQLite.
--- What only MariaDB understands stands in its executable comments, which SQLite skips.
+-- What only MariaDB understands stands in its executable comments, which SQLite skips. INTEGER PRIMARY KEY has 63 bits in
+-- SQLite by this very name, and 31 in MariaDB: hence the ALTER behind each table that grows.
 
 -- The public interface. A client INSERTs a row to submit (source alone is enough), SELECTs to follow, DELETEs to
 -- cancel or to remove the outputs. It never updates. The first group of columns is the client's, the second Raven's.
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS tasks (
     finished_at  TIMESTAMP NULL DEFAULT NULL
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
 
+/*M! ALTER TABLE tasks MODIFY id BIGINT AUTO_INCREMENT */;
+
 CREATE INDEX IF NOT EXISTS tasks_status ON tasks (status);
 
 -- From here on the watcher's own. Times are milliseconds since 1970, UTC.
@@ -34,7 +37,7 @@ CREATE INDEX IF NOT EXISTS tasks_status ON tasks (status);
 -- waiting -> queued -> running -> done | failed | cancelled; a lapse or a transient failure: waiting, attempt + 1.
 CREATE TABLE IF NOT EXISTS jobs (
     id          INTEGER PRIMARY KEY /*M! AUTO_INCREMENT */,
-    task_id     INTEGER NOT NULL,
+    task_id     BIGINT NOT NULL,
     kind        VARCHAR(16) NOT NULL,                 -- prepare, encode, second, audio, text, announce, publish, purge
     position    INTEGER NOT NULL,                     -- chunk or track number, from 0
     state       VARCHAR(16) NOT NULL DEFAULT 'waiting',
@@ -60,6 +63,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     passes      INTEGER NOT NULL DEFAULT 0,           -- how often a node gave it back unbegun
     UNIQUE (task_id, kind, position)
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
+
+/*M! ALTER TABLE jobs MODIFY id BIGINT AUTO_INCREMENT */;
 
 -- the next job of a share; what is in use; lapsed leases; a task's jobs in numbers; tasks: none may cost a scan
 CREATE INDEX IF NOT EXISTS jobs_waiting ON jobs (lane, state, priority, owner, deadline, task_id, position);
@@ -99,23 +104,26 @@ CREATE TABLE IF NOT EXISTS holds (
     PRIMARY KEY (name, role, instance)
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
 
--- What happened, for people: never read by the watcher.
+-- What happened, for people. scrub.py removes what is older than history_days.
 CREATE TABLE IF NOT EXISTS history (
     id      INTEGER PRIMARY KEY /*M! AUTO_INCREMENT */,
-    task_id INTEGER NOT NULL,
-    job_id  INTEGER,
+    task_id BIGINT NOT NULL,
+    job_id  BIGINT,
     at      BIGINT NOT NULL,
     event   VARCHAR(32) NOT NULL,
     node    VARCHAR(255),
     message TEXT
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
 
+/*M! ALTER TABLE history MODIFY id BIGINT AUTO_INCREMENT */;
+
 CREATE INDEX IF NOT EXISTS history_task ON history (task_id);
+CREATE INDEX IF NOT EXISTS history_at ON history (at);
 
 -- What is told to the callback_url and notify_email of tasks, and to operators: what is to be sent, and the log of it.
 CREATE TABLE IF NOT EXISTS notices (
     id         INTEGER PRIMARY KEY /*M! AUTO_INCREMENT */,
-    task_id    INTEGER NOT NULL,
+    task_id    BIGINT NOT NULL,
     event      VARCHAR(16) NOT NULL,                  -- the task's state; alarm, of task 0
     url        VARCHAR(2048) NOT NULL,                -- the task's callback_url, or mailto: and an address
     host       VARCHAR(255) NOT NULL,                 -- of it, so that those that hang can be left out of a look
@@ -130,6 +138,8 @@ CREATE TABLE IF NOT EXISTS notices (
     message    VARCHAR(1000)                          -- what came of the last attempt
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
 
+/*M! ALTER TABLE notices MODIFY id BIGINT AUTO_INCREMENT */;
+
 CREATE INDEX IF NOT EXISTS notices_due ON notices (state, due_at);
 CREATE INDEX IF NOT EXISTS notices_task ON notices (task_id, state);
 
@@ -140,4 +150,4 @@ CREATE TABLE IF NOT EXISTS schema_version (
     since   TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) /*M! ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin */;
 
-INSERT INTO schema_version (version) SELECT 2 FROM (SELECT COUNT(*) AS n FROM schema_version) AS known WHERE n = 0;
+INSERT INTO schema_version (version) SELECT 3 FROM (SELECT COUNT(*) AS n FROM schema_version) AS known WHERE n = 0;

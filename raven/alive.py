@@ -17,6 +17,8 @@ STATE_LENGTH = 255
 
 # Reports end in rows: what no row can hold is refused here, else one of them could stop the watcher for good.
 Number = Annotated[int, Field(ge=0, lt=1 << 31)]
+Id = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""Of a task or a job."""
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 NodeName = Annotated[str, Field(min_length=1, max_length=255)]
 Instance = Annotated[str, Field(max_length=16, exclude_if=lambda value: not value)]

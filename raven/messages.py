@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from raven.alive import VERSION, Alive, Count, HoldNode, Instance, NodeName, Number
+from raven.alive import VERSION, Alive, Count, HoldNode, Id, Instance, NodeName, Number
 from raven.errors import RavenError
 from raven.media.grid import Span
 from raven.model import (
@@ -161,7 +161,7 @@ class PurgeJob(_Job):
     """Remove the objects under these prefixes."""
 
     kind: Literal["purge"] = "purge"
-    prefixes: tuple[Annotated[str, Field(pattern=r"^(tmp|out)/[1-9][0-9]*/$")], ...]
+    prefixes: tuple[Annotated[str, Field(pattern=r"^(tmp|out)/[1-9][0-9]{0,18}/$")], ...]
 
 
 Job = Annotated[
@@ -181,8 +181,8 @@ RESULTS: dict[str, type[Value]] = {
 
 class _Report(Value):
     version: Literal[1] = VERSION
-    task: Number
-    job: Number
+    task: Id
+    job: Id
     attempt: Number
     node: NodeName
     instance: Instance = ""

@@ -169,9 +169,12 @@ def thumb_path(number: int) -> str:
 
 
 _KEY = re.compile(r"(tmp|out)/([1-9][0-9]{0,18})/")
+_IDS = 1 << 63
+"""What a database can count to."""
 
 
 def task_of(key: str) -> tuple[str, int] | None:
     """Tree (tmp or out) and task of a storage key; None for a key that is not Raven's."""
     found = _KEY.match(key)
-    return (found[1], int(found[2])) if found else None
+    task = int(found[2]) if found else _IDS
+    return (found[1], task) if found and task < _IDS else None

@@ -12,7 +12,7 @@ from raven.ports import Database, Storage
 UNSTORED = 1_000
 """Tasks that may have been inserted after the last one that has stored anything."""
 MARGIN = 10_000_000
-"""Jobs and notices that may have been since the backup: nothing tells. A table has room for 200 such gaps."""
+"""Jobs and notices that may have been since the backup: nothing tells. There are numbers enough."""
 
 
 def newest(storage: Storage) -> int:

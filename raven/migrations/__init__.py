@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raven.migrations import v0001, v0002
+from raven.migrations import v0001, v0002, v0003
 from raven.ports import Database
 
-STEPS: tuple[Callable[[Database], None], ...] = (v0001.upgrade, v0002.upgrade)
+STEPS: tuple[Callable[[Database], None], ...] = (v0001.upgrade, v0002.upgrade, v0003.upgrade)
 """The first one makes version 1 of a database that has none, the next one version 2 of that, and so on."""

@@ -84,7 +84,8 @@ def _sqlite_shape(database: Database) -> set[tuple[Any, ...]]:
         for row in database.query(f"PRAGMA table_info({name})"):
             # a column without a default cannot be added to a table of SQLite
             default = None if row["name"] == "lane" else row["dflt_value"]
-            kind = row["type"].replace("MEDIUMTEXT", "TEXT")  # to SQLite the same, which changes no type of a column
+            # to SQLite the same, which changes no type of a column
+            kind = row["type"].replace("MEDIUMTEXT", "TEXT").replace("BIGINT", "INTEGER")
             found.add((name, row["name"], kind, row["notnull"], default, row["pk"]))
     for index in database.query("SELECT name FROM sqlite_master WHERE type = 'index'"):
         columns = [row["name"] for row in database.query(f"PRAGMA index_info({index['name']})")]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raven import names
 from raven.alive import Alive, HoldNode
 from raven.messages import (
     REPORT_BYTES,
@@ -229,7 +230,7 @@ def test_a_rate_is_read_exactly(rate: object, value: Fraction) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("job", 1 << 64), ("job", -1), ("task", 1 << 64), ("attempt", -1), ("attempt", 1 << 40),
+        ("job", 1 << 63), ("job", -1), ("task", 1 << 63), ("attempt", -1), ("attempt", 1 << 40),
         ("node", ""), ("node", "n" * 256), ("done", 1 << 63), ("done", -1),
         ("speed", float("inf")), ("speed", float("nan")),
     ],
@@ -238,6 +239,15 @@ def test_a_report_that_no_row_can_hold_is_unreadable(field: str, value: object) 
     """It would stop the watcher's transaction, again and again."""
     with pytest.raises(BadMessage, match=field):
         read_report(changed(Progress(**ABOUT), **{field: value}))
+
+
+def test_a_report_may_be_of_any_task_and_job_that_rows_can_have() -> None:
+    last = (1 << 63) - 1
+
+    report = read_report(encode(Started(task=last, job=last, attempt=1, node="n1")))
+
+    assert report == Started(task=last, job=last, attempt=1, node="n1")
+    assert read_job(changed(purge_job(), prefixes=[names.out_prefix(last)])).task == 7
 
 
 HOSTILE: list[tuple[Value, tuple[str | int, ...], object]] = [

@@ -48,6 +48,8 @@ SCHEMA = Path(__file__).parents[2] / "db.sql"
         ("out/²/a", None),
         ("out/٣/a", None),
         ("out/1.5/a", None),
+        ("out/9223372036854775807/a", ("out", (1 << 63) - 1)),
+        ("out/9223372036854775808/a", None),
         ("backup/7/a", None),
         ("", None),
     ],
