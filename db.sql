@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     seconds     DOUBLE NOT NULL DEFAULT 0,
     message     TEXT,
     result      MEDIUMTEXT,                           -- JSON
-    lane        VARCHAR(16) NOT NULL,                 -- the queue that it goes by
+    lane        VARCHAR(16) NOT NULL,                 -- the queue that it goes by; of a purge put off: none
     owner       VARCHAR(128) NOT NULL DEFAULT '',     -- the task's
     priority    INTEGER NOT NULL DEFAULT 0,           -- the task's
     deadline    BIGINT NOT NULL DEFAULT 0,            -- among equals the earliest goes first

@@ -11,6 +11,8 @@ LANES: dict[str, tuple[str, ...]] = {
     "worker.light": ("audio", "text"),
 }
 """The kinds of jobs of each lane. Every lane has its own queue and slots: a light job never waits behind heavy ones."""
+PUT_OFF = "put off"
+"""In place of a lane: of jobs that are for nobody yet. Else each look at their lane would read all of them."""
 ROLES = ("master", "worker")
 
 

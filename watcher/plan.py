@@ -21,7 +21,7 @@ GROWTH = 16
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job that must exist; adding it twice is one job. It is handed out `delay` ms after it was added."""
+    """A job that must exist; adding it twice is one job. `delay`: ms for which a purge is put off."""
 
     kind: str
     position: int

@@ -23,6 +23,7 @@ LIGHT = (
 )
 _MANY = f"'{CHUNK}', '{SECOND}', 'announce'"
 """Kinds of which a task may have thousands of jobs."""
+_PURGES = names.lane_of("purge")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Event:
     event: str
     node: str | None
     message: str | None
+
+
+def _standing(job: NewJob, place: Place, now: int) -> tuple[object, ...]:
+    """Lane, owner, priority, deadline, not_before. What is put off is in no share: the index has it by its time."""
+    if job.delay:
+        return names.PUT_OFF, "", 0, now + job.delay, now + job.delay
+    return names.lane_of(job.kind), place.owner, place.priority, place.deadline, 0
 
 
 class Store:
@@ -157,10 +165,7 @@ class Store:
         )
         there = {(row["kind"], row["position"]) for row in known}
         rows = [
-            (
-                *(task, job.kind, job.position, names.lane_of(job.kind), place.owner, place.priority),
-                *(place.deadline + job.delay, now + job.delay if job.delay else 0, now, frames),
-            )
+            (task, job.kind, job.position, *_standing(job, place, now), now, frames)
             for job, frames in new
             if (job.kind, job.position) not in there
         ]
@@ -202,8 +207,17 @@ class Store:
     def hasten_purge(self, task: int) -> None:
         """A purge that was put off is due now."""
         self._database.execute(
-            "UPDATE jobs SET not_before = 0, deadline = 0 WHERE task_id = ? AND kind = 'purge' AND state = 'waiting'",
-            (task,),
+            "UPDATE jobs SET lane = ?, not_before = 0, deadline = 0"
+            " WHERE task_id = ? AND kind = 'purge' AND state = 'waiting'",
+            (_PURGES, task),
+        )
+
+    def begin_purges(self, now: int) -> int:
+        """Those that were put off until now; their number. Reads no others."""
+        return self._database.execute(
+            "UPDATE jobs SET lane = ? WHERE lane = ? AND state = 'waiting' AND priority = 0 AND owner = ''"
+            " AND deadline <= ?",
+            (_PURGES, names.PUT_OFF, now),
         )
 
     def purge_again(self, task: int, position: int, now: int) -> None:

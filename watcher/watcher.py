@@ -96,8 +96,7 @@ class Watcher:
         if now - self._looked >= self._settings.poll_seconds:
             self._look()
             self._looked = now
-        now = time.monotonic()
-        for task in sorted(task for task, due in self._due.items() if due <= now):
+        for task in sorted(task for task, due in self._due.items() if due <= time.monotonic()):
             del self._due[task]
             self._advance(task)
         self._stop_running()
@@ -263,6 +262,7 @@ class Watcher:
         for number, task in enumerate(tasks):
             self._touch([task], CARE_SECONDS * number / CARE_TASKS)  # in one turn they would hold up all else
         self._touch(self._tasks.unpruned())
+        self._store.begin_purges(now)
         if heard >= self._limits.lease_ms:
             with self._store.transaction():
                 lapsed = self._store.in_state(JobState.RUNNING, "lease_until", now)

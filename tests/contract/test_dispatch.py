@@ -11,7 +11,7 @@ from raven.adapters.local_broker import LocalBroker
 from raven.alive import Alive
 from raven.config import Settings
 from raven.errors import Unavailable
-from raven.messages import Started
+from raven.messages import Failed, Started
 from raven.ports import Consumer, Database, Delivery
 from raven.profile import load_profiles
 from watcher.ledger import CHUNK
@@ -94,3 +94,32 @@ def test_a_task_that_is_to_be_planned_later_is_waited_for(database: Database) ->
     broker.waits.clear()
     watcher.turn()
     assert broker.waits == [60]
+
+
+def test_what_a_failed_task_has_left_is_removed_once_it_was_kept_long_enough(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before, though a slot is free for it; and at once when its row is deleted."""
+    monkeypatch.setattr("watcher.watcher.CARE_SECONDS", 0.0)
+    broker, now = LocalBroker(), [1_800_000_000_000]
+    settings = Settings(poll_seconds=0.001, keep_failed_hours=2)
+    watcher = Watcher(settings, database, broker, load_profiles(), lambda: now[0])
+    purges = broker.consumer(names.lane_queue("master.light"), 9)
+
+    def handed_out() -> list[int]:
+        watcher.turn()
+        watcher.turn()
+        return [messages.read_job(delivery.body).task for _ in range(2) if (delivery := purges.take(0))]
+
+    for task in (1, 2):
+        database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/film.mkv')")
+        watcher.turn()
+        report = Failed(task=task, job=task, attempt=1, node="a", message="no such file", permanent=True)
+        broker.publish(names.REPORTS, messages.encode(report))
+    assert handed_out() == []
+    now[0] += 2 * 3_600_000 - 1
+    assert handed_out() == []
+    database.execute("DELETE FROM tasks WHERE id = 2")
+    assert handed_out() == [2]
+    now[0] += 1
+    assert handed_out() == [1]

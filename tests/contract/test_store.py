@@ -16,6 +16,7 @@ from tests.contract.databases import is_mariadb
 from watcher.health import Hold, Standing
 from watcher.ledger import CONFORM, UNTAKEN_MS, Chunks, Ledger
 from watcher.nodes import Nodes
+from watcher.numbers import read_numbers
 from watcher.plan import NewJob
 from watcher.rows import OPEN, JobRow, JobState, Place, TaskRow, TaskState, Transition
 from watcher.schedule import Share
@@ -477,9 +478,10 @@ def _add(store: Store, database: Database) -> None:
     store.add(task + 1, Place(), [], NOW)
     assert len(rows_of(store, task)) == 251
     assert len(rows_of(store, task + 1)) == 1
-    store.add(task, Place("", 0, NOW), [(NewJob("purge", 1, delay=500), 0)], NOW)
+    store.add(task, Place("ann", 3, LATER), [(NewJob("purge", 1, delay=500), 0)], NOW)
     purge = rows_of(store, task)[-1]
-    assert (purge.deadline, purge.not_before) == (NOW + 500, NOW + 500), "it does not stand in the way of those due"
+    assert (purge.deadline, purge.not_before) == (NOW + 500, NOW + 500)
+    assert Waiting(database).shares("master.light") == [], "it does not stand in the way of those due"
 
 
 @case
@@ -503,10 +505,24 @@ def _cancel_idle(store: Store, database: Database) -> None:
 @case
 def _hasten_purge(store: Store, database: Database) -> None:
     task = submit(database)
-    rows = [add(store, task, kind, not_before=LATER) for kind in ("purge", "encode")]
+    store.add(task, Place("ann"), [(NewJob("purge", 1, delay=LATER - NOW), 0)], NOW)
+    add(store, task, "encode", not_before=LATER)
     store.hasten_purge(task)
     assert [row.not_before for row in rows_of(store, task)] == [0, LATER]
-    assert len(rows) == 2
+    (due,) = Waiting(database).due("master.light", Share(0, ""), NOW, 9)
+    assert (due.kind, due.deadline) == ("purge", 0)
+
+
+@case
+def _begin_purges(store: Store, database: Database) -> None:
+    soon, later = submit(database), submit(database)
+    for task, delay in ((soon, 5), (later, 6)):
+        store.add(task, Place("ann", 1), [(NewJob("purge", 1, delay), 0)], NOW)
+    assert store.begin_purges(NOW + 4) == 0
+    assert store.begin_purges(NOW + 5) == 1
+    due = Waiting(database).due("master.light", Share(0, ""), NOW + 5, 9)
+    assert [(row.task_id, row.position) for row in due] == [(soon, 1)]
+    assert store.begin_purges(NOW + 6) == 1
 
 
 @case
@@ -814,14 +830,32 @@ def test_what_is_asked_at_every_turn_costs_no_more_where_more_waits(database: Da
         add(store, task, "prepare", state=JobState.DONE)
         wait(store, task, Place("ann"), *[("encode", n) for n in range(1000)])
     wait(store, task, Place("bob", 1), ("encode", 1000))
-
-    def reads() -> int:
-        return sum(int(row["Value"]) for row in database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
-
-    before = reads()
+    before = reads(database)
     assert waiting.shares("worker") == [Share(0, "ann"), Share(1, "bob")]
     assert len(waiting.due("worker", Share(0, "ann"), NOW, 20)) == 20
     assert waiting.in_use()["worker"].queued == 0
     assert Tasks(database).deleted(0) == ([], 0)
     assert Tasks(database).unpruned() == []
-    assert reads() - before < 200
+    assert reads(database) - before < 200
+
+
+def test_purges_that_are_put_off_cost_nothing_until_they_are_due(database: Database) -> None:
+    """Each failed task has one, for a day."""
+    if not is_mariadb(database):
+        pytest.skip("SQLite does not tell what it reads")
+    store, waiting, ann = Store(database), Waiting(database), Share(0, "ann")
+    with store.transaction():
+        for task in range(1, 500):
+            store.add(task, Place("ann"), [(NewJob("purge", 1, delay=task), 0)], NOW)
+        wait(store, 500, Place("ann"), ("publish", 0))
+    before = reads(database)
+    assert waiting.shares("master.light") == [ann]
+    assert [row.kind for row in waiting.due("master.light", ann, NOW, 20)] == ["publish"]
+    assert store.begin_purges(NOW + 10) == 10
+    assert reads(database) - before < 100
+    assert read_numbers(database, NOW).waiting["master.light"] == 11
+
+
+def reads(database: Database) -> int:
+    """Rows that MariaDB has read for this connection."""
+    return sum(int(row["Value"]) for row in database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
