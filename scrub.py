@@ -42,6 +42,7 @@ from raven.wiring import open_database, open_storage
 
 UNKNOWN = "unknown upstream"
 _LOCKED = " /*M! LOCK IN SHARE MODE */"  # SQLite's transactions hold the whole file anyway
+_PATIENT = "/*M! SET SESSION idle_transaction_timeout = 600 */"  # a storage may take minutes; raven.cnf says 10 s
 YOUNG_SECONDS = 24 * 3600  # so long after its end a film need not be known upstream yet
 PART_SECONDS = 24 * 3600  # an unfinished object this old belongs to no running job
 BATCH = 200  # objects that are removed while a row is held: a second of a gateway that is busy
@@ -165,6 +166,7 @@ class Scrubber:
         while True:
             batch = list(islice(entries, BATCH))
             with self._database.transaction():
+                self._database.execute(_PATIENT)
                 if self._judge(tree, task, self._row(task, _LOCKED)) is None:
                     return objects, size
                 if not batch:
@@ -215,10 +217,8 @@ def scrub(settings: Settings, *, dry_run: bool, most: float = 1.0) -> tuple[int,
         scrubber = Scrubber(database, storage, settings.keep_hours, time.time(), known_ids(settings))
         survey = scrubber.survey()
         doubt, following = _doubt(survey, most), next_number(database)
-        if following is not None and following <= survey.newest:
-            log.warning(
-                "the storage has films of numbers that are still to come", highest=survey.newest, next=following
-            )
+        if following is not None and following <= (highest := survey.newest):
+            log.warning("the storage has films of numbers that are still to come", highest=highest, next=following)
         if doubt and not dry_run:
             raise TooMuch(doubt)
         objects, size = _remove(survey, scrubber, dry_run=dry_run)
