@@ -106,6 +106,8 @@ class _Loader:
     problems: list[Problem] = field(default_factory=list)
     ciphered: set[Resource] = field(default_factory=set)
     """Segments that are ciphertext as a whole (RFC 8216 4.3.2.4)."""
+    pictures: set[Resource] = field(default_factory=set)
+    """Segments of I-frame playlists (RFC 8216 4.3.3.6)."""
 
     def manifest(self, path: str) -> None:
         """An entry point with the playlists that it names."""
@@ -193,6 +195,8 @@ class _Loader:
                     self._resolve(where, playlist.path, found.uri)
                 elif found.key and found.key.text("METHOD") == "AES-128":
                     self.ciphered.add(resource)
+                elif playlist.iframes_only:
+                    self.pictures.add(resource)
                 yield where, map_resource(playlist.path, found.map, self.reader.origin), resource
         for representation in self.mpd.representations if self.mpd else ():
             how = representation.addressing
@@ -252,7 +256,7 @@ class _Loader:
         def read(start: int, count: int) -> bytes:
             return self.reader.read(resource.path, resource.start + start, min(count, length - start))
 
-        segment = parse_segment(read, length, codec, defaults)
+        segment = parse_segment(read, length, codec, defaults, picture=resource in self.pictures)
         if segment.container == "text":
             self.texts[resource.path] = vtt.parse(_text(self.reader, resource.path))
         return segment

@@ -111,8 +111,11 @@ def segments_start_with_idr(tree: Tree) -> Faults:
             first = segment.fragments[0]
             if first.samples and (not first.sync or first.sync[0] != 0):
                 yield Fault(timed.where, "its first sample is no sync sample", "an IDR")
-            elif first.front.picture is not None and not is_idr(init.codec.text, first.front.picture):
-                yield Fault(timed.where, f"its first picture is NAL unit type {first.front.picture}", "an IDR")
+            elif first.samples and first.inside and not first.encrypted:
+                picture = first.front.picture
+                if not is_idr(init.codec.text, picture):
+                    found = "there is none" if picture is None else f"is NAL unit type {picture}"
+                    yield Fault(timed.where, f"of its first picture: {found}", "an IDR")
 
 
 @must("Apple 7.3", "Apple 7.1")

@@ -82,6 +82,8 @@ def iframe_ranges_hold_a_picture(tree: Tree) -> Faults:
                 yield Fault(timed.where, "no moof in its bytes")
             elif not first.sync or first.sync[0] != 0 or not is_idr(init.codec.text, first.front.picture):
                 yield Fault(timed.where, "its first sample is no keyframe")
+            elif not first.inside:
+                yield Fault(timed.where, "its range ends before its picture does")
 
 
 @must("Apple 9.13", "Apple 6.9")

@@ -44,7 +44,7 @@ class Fragment:
     relative: bool
     """default-base-is-moof, and no base-data-offset."""
     inside: bool
-    """All samples lie in the mdat that follows."""
+    """All samples lie in the mdat that follows, and are there."""
     encrypted: bool
     whole: bool
     """It tells durations, sizes and flags of its samples itself, nothing by the trex."""
@@ -105,12 +105,12 @@ def container_of(head: bytes) -> str:
     return "mp4"
 
 
-def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None) -> Segment:
-    """A media segment of `size` bytes. A range that ends within an mdat is no error (an I-frame is such a range).
+def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None, *, picture: bool = False) -> Segment:
+    """A media segment of `size` bytes. The range of a `picture` may end within an mdat, once that is in it.
 
     Raises BoxError where boxes do not fit.
     """
-    source = Source(read, size)
+    source = Source(read, size, whole=not picture)
     container = container_of(source.get(0, min(16, size)))
     if container != "mp4":
         return Segment(container, size)
@@ -239,7 +239,8 @@ class _Traf:
             shortest, negative = min(shortest or duration, duration), negative or offset < 0
         data_at = self._offset(self.runs[0], moof) if self.runs else moof.end
         has_mdat = mdat is not None and mdat.kind == "mdat"
-        inside = mdat is not None and has_mdat and mdat.payload <= data_at and data_at + size <= mdat.end
+        there = data_at + (size if source.whole else begins) <= source.size  # whatever the mdat says of itself
+        inside = mdat is not None and has_mdat and mdat.payload <= data_at and data_at + size <= mdat.end and there
         clear = inside and count and "senc" not in self.kinds
         return Fragment(
             sequence=self.sequence,

@@ -14,9 +14,10 @@ Read = Callable[[int, int], bytes]
 
 
 class Source:
-    """Reads in blocks and keeps the last one."""
+    """Reads in blocks and keeps the last one. `whole`: all samples must be there, not the first of each moof alone."""
 
-    def __init__(self, read: Read, size: int) -> None:
+    def __init__(self, read: Read, size: int, *, whole: bool = True) -> None:
+        self.whole = whole
         self._read = read
         self.size = size
         self._start = 0

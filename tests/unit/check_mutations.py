@@ -169,6 +169,19 @@ def renamed(old: str, new: str) -> Callable[[bytes], bytes]:
     return lambda data: data.replace(old.encode(), new.encode(), 1)
 
 
+def cut(path: str, keep: Callable[[bytes], bytes]) -> Mutation:
+    """Only a part of a file, or other bytes in it."""
+    return lambda reader: reader.files.update({path: keep(reader.files[path])})
+
+
+def without_media(data: bytes) -> bytes:
+    """Zeros in every mdat."""
+    for found in boxes.boxes(data):
+        if found.kind == "mdat":
+            data = data[: found.payload] + bytes(found.end - found.payload) + data[found.end :]
+    return data
+
+
 def sei(kind: int, payload: bytes) -> bytes:
     """A NAL unit of H.264 with one SEI message."""
     body = bytes([SEI, kind, len(payload)]) + payload + b"\x80"
@@ -544,3 +557,19 @@ MUTATIONS: dict[str, Mutation] = (
     | SETS
     | DASH
 )
+
+DAMAGE: dict[str, tuple[str, Mutation]] = {
+    "a segment is cut short": ("samples-in-own-mdat", cut("360p/2.m4s", lambda data: data[:-10])),
+    "a segment of sound is cut short": ("samples-in-own-mdat", cut("stereo-en/2.m4s", lambda data: data[:-1])),
+    "half of a segment is gone": ("samples-in-own-mdat", cut("stereo-en/2.m4s", lambda data: data[: len(data) // 2])),
+    "a segment holds zeros": ("segments-start-with-idr", cut("360p/2.m4s", without_media)),
+    "an I-frame is cut short": (
+        "iframe-ranges-hold-a-picture",
+        lambda reader: swap(TRICK, f":{_first_range(reader)}@", f":{_first_range(reader) - 20}@", 1)(reader),
+    ),
+}
+"""Other ways to break a rule: what happens to files that are stored or copied."""
+
+
+def _first_range(reader: MemoryReader) -> int:
+    return int(reader.files[TRICK].decode().partition("BYTERANGE:")[2].partition("@")[0])

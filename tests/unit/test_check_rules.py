@@ -7,7 +7,7 @@ import pytest
 from raven.check.checker import RULES, check
 from raven.check.rule import Finding
 from tests.trees import MemoryReader, good_files, tree_of
-from tests.unit.check_mutations import MUTATIONS
+from tests.unit.check_mutations import DAMAGE, MUTATIONS, Mutation
 
 GOOD = good_files()
 
@@ -53,3 +53,11 @@ def test_a_tree_that_breaks_a_rule_is_found(name: str) -> None:
 
     # Then that rule is among the findings
     assert name in broken
+
+
+@pytest.mark.parametrize(("rule", "mutation"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_tree_is_found(rule: str, mutation: Mutation) -> None:
+    reader = MemoryReader(dict(GOOD))
+    mutation(reader)
+
+    assert rule in {finding.rule.id for finding in findings(reader)}
