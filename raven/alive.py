@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat
 
-from raven.values import Value
+from raven.values import Count, Value
 
 VERSION: Literal[1] = 1
 STATE_LENGTH = 255
@@ -19,7 +19,6 @@ STATE_LENGTH = 255
 Number = Annotated[int, Field(ge=0, lt=1 << 31)]
 Id = Annotated[int, Field(ge=0, lt=1 << 63)]
 """Of a task or a job."""
-Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 NodeName = Annotated[str, Field(min_length=1, max_length=255)]
 Instance = Annotated[str, Field(max_length=16, exclude_if=lambda value: not value)]
 """One run of a daemon: two hosts may have one name, and a daemon that crashed comes back under its own."""

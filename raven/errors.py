@@ -11,6 +11,7 @@ RavenError
 │   ├── SourceUnreadable  missing, unreadable, empty, or not audio or video
 │   ├── LimitExceeded     larger, longer or costlier than the settings allow
 │   ├── OptionInvalid     a column of the row that Raven does not accept
+│   ├── DataRefused       a value that no row can hold
 │   └── OutputRefused     the finished film breaks a standard
 ├── Transient             trying again, here or elsewhere, can help
 │   ├── Unavailable       a server (database, broker, storage) does not answer
@@ -83,6 +84,10 @@ class LimitExceeded(TaskError):
 
 class OptionInvalid(TaskError):
     """A column that the client wrote has a value that Raven does not accept."""
+
+
+class DataRefused(TaskError):
+    """The database is well, and cannot hold a value that is made of what somebody has written or reported."""
 
 
 class OutputRefused(TaskError):

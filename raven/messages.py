@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, FiniteFloat, TypeAdapter, ValidationError
 
-from raven.alive import VERSION, Alive, Count, HoldNode, Id, Instance, NodeName, Number
+from raven.alive import VERSION, Alive, HoldNode, Id, Instance, NodeName, Number
 from raven.errors import RavenError
 from raven.media.grid import Span
 from raven.model import (
@@ -29,7 +29,7 @@ from raven.model import (
     VideoFacts,
 )
 from raven.profile import Profile
-from raven.values import Rarely, Rational, Value, encodable
+from raven.values import Count, Rarely, Rational, Value, encodable
 
 REPORT_BYTES = 4 << 20
 """The longest report: far above that of a day of film, and below what MariaDB takes in one statement (16 MB)."""

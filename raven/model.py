@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raven.values import Name, Rarely, Rational, Value, Word
+from raven.values import Count, Name, Rarely, Rational, Value, Word
 
 Turn = Literal["hflip", "vflip", "transpose=clock", "transpose=cclock", "transpose=clock_flip", "transpose=cclock_flip"]
 ColourTag = Literal["color_primaries", "color_trc", "colorspace", "range"]
@@ -48,7 +48,7 @@ class VideoFacts(Value):
     coded_width: int
     coded_height: int
     sample_aspect: Rational
-    rate: Rational
+    rate: Annotated[Rational, Field(gt=0)]
     """Output rate R, frames/s."""
     constant_rate: bool
     step: Rational | None = None
@@ -133,6 +133,8 @@ class Cue(Value):
     settings: str = ""
 
 
+MOST_SECONDS = 10**9
+"""Of a film: what claims more is broken, and times in rows are made of it."""
 CaptionChannel = Annotated[str, Field(pattern=r"^(CC[1-4]|SERVICE[1-6])$")]
 
 
@@ -140,7 +142,7 @@ class SourceFacts(Value):
     """What the probe found. All times in the chunk objects are relative to `origin`."""
 
     container: str
-    duration: float | None
+    duration: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | None
     """Seconds that the container claims; for progress only, never trusted for frames."""
     bytes: int | None
     origin: Rational
@@ -221,11 +223,11 @@ class PrepareResult(Value):
     facts: SourceFacts
     chunks: int = Field(default=0, ge=0, le=1_000_000)
     """Each becomes a row: a bound that no film reaches, against a report that is wrong."""
-    frames: int = 0
+    frames: Count = 0
     """N when complete; for audio alone 0."""
     tail: int = 1
     """Frames of the grid that the last source frame is held."""
-    samples: dict[str, int] = Field(default_factory=dict)
+    samples: dict[str, Count] = Field(default_factory=dict)
     """For audio alone: the length of each track in samples of its rendition; else the video's length rules."""
     complete: bool = False
     chunk_segments: int | None = Field(default=None, ge=1, le=100)

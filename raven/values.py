@@ -36,6 +36,9 @@ def parse_json(text: str) -> Any:
         raise ValueError("JSON that is nested too deeply") from None
 
 
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""What a row can hold."""
+
 # What ends in a path or a command line is spelled out: a message is not to be believed.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of a rendition or a track: a folder of the outputs."""

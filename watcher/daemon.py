@@ -102,7 +102,7 @@ def _turn(watcher: Watcher, signals: Signals, notifier: Notifier, leads: threadi
     while not signals.draining.is_set():
         notifier.beat()
         try:
-            watcher.turn()
+            watcher.turn(notifier.beat)
             if not (known and leads.is_set()):
                 log.info("this watcher is at work")
             leads.set()

@@ -31,6 +31,7 @@ from watcher.schedule import Share, Turns, Window, share_out
 from watcher.store import Store
 from watcher.tasks import Tasks
 from watcher.transitions import PASS_MS, again, unqueued
+from watcher.trouble import SHARED
 from watcher.waiting import InUse, Waiting
 
 FINISHING = {"announce": announce_order, "publish": publish_order}
@@ -39,8 +40,8 @@ LOST_SECONDS = 20  # a queued job this old that is not in its queue has lost its
 log = structlog.get_logger()
 
 
-UNREADABLE = (ValueError, LookupError)
-"""What rows raise that another version, or somebody by hand, has written; pydantic's errors are among them."""
+Strange = dict[int, Exception | None]
+"""Tasks whose jobs cannot be ordered, and what their rows raise; None where the plan knows what to do."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +73,19 @@ class Dispatcher:
         self._windows = {lane: Window() for lane in names.LANES}
         self._slots: Mapping[str, int] = {}
 
-    def fill(self, now: int) -> set[int]:
-        """Queues waiting jobs up to the window; tasks of which none can be made. Raises Unavailable."""
+    def fill(self, now: int) -> Strange:
+        """Queues waiting jobs up to the window. Raises Unavailable."""
         self._slots = self._nodes.slots(now - ALIVE_MS)
-        strange: set[int] = set()
+        strange: Strange = {}
         for lane, use in self._waiting.in_use().items():
             strange |= self._fill(lane, use, now)
         return strange
 
-    def _fill(self, lane: str, use: InUse, now: int) -> set[int]:
+    def _fill(self, lane: str, use: InUse, now: int) -> Strange:
         slots, turns = self._slots.get(lane, 0), self._turns[lane]
         room = self._windows[lane].room(slots, use.running, use.queued, now)
         if room <= 0:
-            return set()
+            return {}
         turns.see(self._waiting.shares(lane), now)
 
         def due(share: Share, limit: int) -> Sequence[JobRow]:
@@ -94,9 +95,8 @@ class Dispatcher:
         self._windows[lane].filled(use.queued + len(rows))
         return self._hand_out(lane, rows, now)
 
-    def _hand_out(self, lane: str, rows: Sequence[JobRow], now: int) -> set[int]:
-        films: dict[int, Film | None] = {}
-        bodies = {row.id: body for row in rows if (body := self._message(row, films, now)) is not None}
+    def _hand_out(self, lane: str, rows: Sequence[JobRow], now: int) -> Strange:
+        bodies, strange = self._messages(rows, now)
         sent = self._waiting.queue([row for row in rows if row.id in bodies], now)
         taken = self._broker.publish_all([(names.lane_queue(lane), bodies[row.id]) for row in sent])
         left = [row for row, is_taken in zip(sent, taken, strict=True) if not is_taken]
@@ -104,29 +104,36 @@ class Dispatcher:
             self._store.apply(unqueued(row, now))
         if left:
             raise Unavailable(f"the broker did not take {len(left)} of {len(sent)} jobs")
-        return {row.task_id for row in rows if row.id not in bodies}
+        return strange
+
+    def _messages(self, rows: Sequence[JobRow], now: int) -> tuple[dict[int, bytes], Strange]:
+        """The orders of jobs, by job."""
+        films: dict[int, Film | None] = {}
+        bodies: dict[int, bytes] = {}
+        strange: Strange = {}
+        for row in rows:
+            try:
+                body = None if row.task_id in strange else self._message(row, films, now)
+            except SHARED:
+                raise
+            except Exception as error:
+                strange[row.task_id] = error
+                continue
+            if body is not None:
+                bodies[row.id] = body
+            else:
+                strange.setdefault(row.task_id)
+        return bodies, strange
 
     def _message(self, row: JobRow, films: dict[int, Film | None], now: int) -> bytes | None:
-        """The order of a job, or None when its task is gone or can no longer be read: the plan deals with that."""
-        try:
-            found = self._order(row, films)
-        except UNREADABLE as error:
-            self.give_up(row.task_id, error)
-            return None
+        """The order of a job, or None when its task is gone: the plan deals with that."""
+        found = self._order(row, films)
         if found is None:
             return None
         if row.faults and row.passes < len(PASS_MS):
             takers = self._nodes.takers(names.lane_of(row.kind), now - ALIVE_MS)
             found = found.model_copy(update={"avoid": avoided(row.faults, takers)})
         return messages.encode(found)
-
-    def give_up(self, task: int, error: Exception) -> None:
-        """Fails a task whose rows cannot be read; a deleted one stays for `scrub.py`, and is logged."""
-        log.error("rows cannot be read", task=task, fault=str(error))
-        message = f"the rows of this task cannot be read, were they written by another version? {error}"
-        with self._store.transaction():
-            if self._tasks.fail(task, message):
-                log.warning("task failed", task=task, fault=message)
 
     def _order(self, row: JobRow, films: dict[int, Film | None]) -> Value | None:
         if row.kind == "purge":

@@ -20,6 +20,7 @@ from raven.model import (
     SourceFacts,
     TextResult,
     TrackSegments,
+    VideoFacts,
 )
 from raven.profile import Download, Profile
 from raven.values import Value
@@ -138,8 +139,7 @@ def _encode(
     *,
     strict: bool,
 ) -> EncodeJob:
-    video = state.facts.video
-    assert video is not None  # noqa: S101 - encode jobs are planned for video alone
+    video = _video(state)
     frames = state.frames if state.complete else None
     grid = profile.cutting.grid(video.rate)
     span = grid.chunk_span(index, frames)
@@ -155,6 +155,13 @@ def _encode(
         renditions=renditions,
         strict=strict,
     )
+
+
+def _video(state: PrepareResult) -> VideoFacts:
+    """The pictures of a source with chunks. Raises ValueError where another attempt to prepare it has found none."""
+    if state.facts.video is None:
+        raise ValueError("there are chunks, but the source has no pictures: was it replaced meanwhile?")
+    return state.facts.video
 
 
 def audio_samples(state: PrepareResult, profile: Profile) -> int:
@@ -218,8 +225,7 @@ def announce_order(
     task: TaskRow, row: JobRow, state: PrepareResult, rows: Iterable[JobRow], profile: Profile
 ) -> AnnounceJob:
     """The announce message: of the chunks, those before the job's position."""
-    video = state.facts.video
-    assert video is not None  # noqa: S101 - planned for chunks alone
+    video = _video(state)
     found = [r for r in rows if r.kind != "encode" or r.position < row.position]
     whole = publish_order(task, row, state, found, profile)
     ready = profile.cutting.grid(video.rate).chunk_span(row.position - 1, state.frames).last

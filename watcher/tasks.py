@@ -29,6 +29,11 @@ class Tasks:
         rows = self._database.query(f"SELECT {_COLUMNS} FROM tasks WHERE id = ?", (task,))
         return TaskRow(**{**rows[0], "progress": float(rows[0]["progress"])}) if rows else None
 
+    def owner(self, task: int) -> str:
+        """Whose it is; nobody's when it is gone."""
+        rows = self._database.query("SELECT owner FROM tasks WHERE id = ?", (task,))
+        return str(rows[0]["owner"]) if rows else ""
+
     def new_tasks(self, limit: int = 200) -> list[int]:
         """The oldest tasks that nothing was done for yet."""
         return self._ids(f"SELECT id FROM tasks WHERE status = 'new' ORDER BY id LIMIT {int(limit)}", ())

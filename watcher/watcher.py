@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from raven import messages, names
-from raven.alive import HoldNode
 from raven.config import Settings
-from raven.errors import OptionInvalid, RowLocked, Unavailable
-from raven.messages import CancelJob, CancelTask, ConfirmJob
+from raven.errors import Unavailable
+from raven.messages import CancelTask
 from raven.ports import Broker, Database, Delivery
 from raven.profile import Profile
 from raven.schema import check
-from watcher.dispatch import LOST_SECONDS, UNREADABLE, Dispatcher
+from watcher.dispatch import LOST_SECONDS, Dispatcher
 from watcher.ledger import CHUNK, SECOND
 from watcher.nodes import Nodes
-from watcher.orders import early_chunks, settled_profile, task_profile
-from watcher.plan import Ending, NewJob, Plan, plan, plan_deleted, prepared
+from watcher.planner import Planner
 from watcher.reports import Reports, Touched
-from watcher.rows import ENDED, JobState, TaskRow, TaskState
+from watcher.rows import JobState
 from watcher.schedule import Run, stragglers
-from watcher.show import Shown, chunk_frames, place, shown
 from watcher.store import Store
 from watcher.tasks import Tasks
 from watcher.transitions import AWAY_MS, Limits, stalls
@@ -33,8 +30,6 @@ REPORT_BATCH = 500  # reports in one transaction
 GATHER_SECONDS = 0.05  # between batches of reports where many come: together they cost less; a single one does not wait
 CARE_SECONDS = 5.0  # between looks at leases, lost messages and tasks that nothing has touched
 CARE_TASKS = 100  # tasks in one such look; a farm with more of them has as many nodes that report
-LOCKED_SECONDS = 10.0  # until a task is looked at again whose row somebody else had locked
-MAX_STEPS = 5  # plans of one task in a row; two are needed at most, more would be a circle
 HOUR_MS = 3_600_000
 NODE_KEPT_MS = 24 * HOUR_MS  # a run of a daemon that was silent for so long is not shown any more
 
@@ -71,6 +66,7 @@ class Watcher:
             round(settings.stall_seconds * 1000),
         )
         self._taking = Reports(self._tasks, self._store, self._nodes, self._limits)
+        self._planner = Planner(settings, (self._tasks, self._store), self._taking, profiles, self._clock)
         tables = (self._tasks, self._store, Waiting(database), self._nodes)
         self._dispatcher = Dispatcher(tables, broker, profiles, settings.owner_weights)
         self._reports = broker.consumer(names.REPORTS, prefetch=REPORT_BATCH)
@@ -78,15 +74,13 @@ class Watcher:
         self._hears_since: int | None = None  # all that nodes say is heard at once
         self._heard = 0
         self._connected: float | None = None
-        self._due: dict[int, float] = {}  # tasks to plan, and when
-        self._stopping: set[int] = set()
-        self._controls: list[CancelJob | ConfirmJob | HoldNode] = []
         self._held: list[Delivery] = []  # taken, but not in the database yet
         self._cared_until = self._searched_until = 0  # numbers of tasks: where the next slices begin
 
-    def turn(self) -> None:
+    def turn(self, beat: Callable[[], None] = lambda: None) -> None:
         """Takes what is reported, looks at the rows when it is time, hands out jobs. Raises Unavailable; Standby, or
-        SchemaDiffers after a migration, before it takes anything from the broker that is another watcher's."""
+        SchemaDiffers after a migration, before it takes anything from the broker that is another watcher's. `beat` is
+        called often, as a turn may be long."""
         check(self._database)
         self._mind_gaps(self._take_reports())
         now = time.monotonic()
@@ -96,25 +90,17 @@ class Watcher:
         if now - self._looked >= self._settings.poll_seconds:
             self._look()
             self._looked = now
-        for task in sorted(task for task, due in self._due.items() if due <= time.monotonic()):
-            del self._due[task]
-            self._advance(task)
+        self._planner.plan_due(beat)
         self._stop_running()
-        self._touch(self._dispatcher.fill(self._clock()))
+        for task, error in self._dispatcher.fill(self._clock()).items():
+            self._planner.due.touch([task]) if error is None else self._planner.give_up(task, error)
 
     def stand_by(self) -> None:
         """Another watcher is at work: what this one has taken and not written goes back to the broker."""
         self._reports.close()
         self._reports = self._broker.consumer(names.REPORTS, prefetch=REPORT_BATCH)
-        self._held, self._controls, self._hears_since = [], [], None
-        self._due.clear()
-        self._stopping.clear()
-
-    def _touch(self, tasks: Iterable[int], later: float = 0.0) -> None:
-        """Notes that tasks are to be planned, `later` s from now, or as soon as was noted before."""
-        due = time.monotonic() + later
-        for task in tasks:
-            self._due[task] = min(due, self._due.get(task, due))
+        self._held, self._hears_since = [], None
+        self._planner.clear()
 
     # reports
 
@@ -122,8 +108,7 @@ class Watcher:
         """Seconds that this turn may wait for a report: up to the next task that is to be planned."""
         if self._held:
             return 0
-        next_due = min(self._due.values(), default=float("inf")) - time.monotonic()
-        return max(0, min(next_due, self._settings.poll_seconds))
+        return max(0, min(self._planner.due.patience(), self._settings.poll_seconds))
 
     def _take_reports(self) -> int:
         """Applies a batch of reports in one transaction. They are acknowledged once they are in the database."""
@@ -159,97 +144,16 @@ class Watcher:
             self._hears_since = now
 
     def _note(self, touched: Touched) -> None:
-        self._controls += touched.controls
-        self._touch(touched.now)
-        self._touch(touched.soon, 2 * self._settings.poll_seconds)
+        self._planner.controls += touched.controls
+        self._planner.due.touch(touched.now)
+        self._planner.due.touch(touched.soon, 2 * self._settings.poll_seconds)
 
     # planning
 
     def _look(self) -> None:
         """Rows that clients have written or deleted."""
         gone, self._searched_until = self._tasks.deleted(self._searched_until)
-        self._touch({*self._tasks.new_tasks(), *self._tasks.abandoned(), *gone})
-
-    def _advance(self, task: int) -> None:
-        """Plans a task. One whose rows cannot be read ends alone, and no other waits for it."""
-        try:
-            with self._store.transaction():
-                for _ in range(MAX_STEPS):
-                    if not self._step(task):
-                        return
-            log.error("a plan goes in circles", task=task)
-        except UNREADABLE as error:
-            self._dispatcher.give_up(task, error)
-        except RowLocked as error:  # by its client, who alone is to wait for it
-            log.warning("a task's row is locked by another program", task=task, fault=str(error))
-            self._touch([task], LOCKED_SECONDS)
-
-    def _step(self, task: int) -> bool:
-        """One plan of a task; whether another can follow."""
-        now = self._clock()
-        row, ledger = self._tasks.task(task), self._store.ledger(task, now)
-        self._stopping.discard(task)
-        if row is None:
-            return self._carry_out(TaskRow(task, ""), plan_deleted(ledger, now), None)
-        keep = round(self._settings.keep_failed_hours * HOUR_MS)
-        if row.status in ENDED:
-            return self._carry_out(row, plan(row, ledger, keep_failed=keep), None)
-        try:
-            profile = task_profile(row, self._profiles)
-        except OptionInvalid as error:
-            return self._end(row, Ending(TaskState.FAILED, str(error)), None)
-        state = prepared(ledger.prepare)
-        seen = shown(ledger, state, settled_profile(profile, state)) if state is not None else None
-        self._show(row, seen)
-        early = early_chunks(row, seen.profile if seen else profile, self._settings.early_playback)
-        return self._carry_out(row, plan(row, ledger, early), seen)
-
-    def _show(self, row: TaskRow, seen: Shown | None) -> None:
-        """Progress and facts for the client."""
-        if seen is None:
-            return
-        self._tasks.set_facts(row.id, seen.metadata)
-        self._tasks.set_progress(row.id, seen.progress)
-        if seen.url is not None:
-            self._tasks.set_url(row.id, seen.url)
-
-    def _carry_out(self, row: TaskRow, step: Plan, seen: Shown | None) -> bool:
-        self._add(row, step.new_jobs, seen)
-        if step.cancel:
-            self._store.cancel_idle(row.id, self._clock())
-        self._controls += self._taking.overtake(step.overtaken, self._clock())
-        if step.anew is not None:
-            self._store.begin_anew(row.id, step.anew.model_dump_json(), self._clock())
-            log.warning("chunks cannot be used, the source is conformed", task=row.id)
-        if step.hasten:
-            self._store.hasten_purge(row.id)
-        if step.stop:
-            self._stopping.add(row.id)
-        if step.prune:
-            self._store.prune(row.id)
-        if step.forget:
-            self._store.forget(row.id)
-            log.info("task forgotten", task=row.id)
-        if step.status is not None and self._tasks.set_status(row.id, step.status):
-            log.info("task advances", task=row.id, status=step.status)
-        if step.ending is not None:
-            return self._end(row, step.ending, seen)
-        return step.cancel
-
-    def _add(self, row: TaskRow, new: tuple[NewJob, ...], seen: Shown | None) -> None:
-        now = self._clock()
-        frames = [chunk_frames(job.position, seen) if seen and job.kind == CHUNK else 0 for job in new]
-        self._store.add(row.id, place(row, seen, now), list(zip(new, frames, strict=True)), now)
-
-    def _end(self, row: TaskRow, ending: Ending, seen: Shown | None) -> bool:
-        if ending.status == TaskState.FAILED or seen is None:
-            log.warning("task failed", task=row.id, fault=ending.message)
-            return self._tasks.fail(row.id, ending.message or "failed")
-        made = ending.published
-        url, downloads, size = (made.url, made.downloads, made.bytes) if made else (None, (), 0)
-        log.info("task done", task=row.id, url=url, bytes=size)
-        metadata, thumbnails = seen.metadata_with(downloads), seen.thumbnails(url)
-        return self._tasks.finish(row.id, url, seen.seconds, metadata, ending.message, thumbnails)
+        self._planner.due.touch({*self._tasks.new_tasks(), *self._tasks.abandoned(), *gone})
 
     # care
 
@@ -260,8 +164,9 @@ class Watcher:
         tasks = self._tasks.live_tasks(self._cared_until, CARE_TASKS)
         self._cared_until = tasks[-1] if len(tasks) == CARE_TASKS else 0
         for number, task in enumerate(tasks):
-            self._touch([task], CARE_SECONDS * number / CARE_TASKS)  # in one turn they would hold up all else
-        self._touch(self._tasks.unpruned())
+            later = CARE_SECONDS * number / CARE_TASKS  # in one turn they would hold up all else
+            self._planner.due.touch([task], later)
+        self._planner.due.touch(self._tasks.unpruned())
         self._store.begin_purges(now)
         if heard >= self._limits.lease_ms:
             with self._store.transaction():
@@ -289,9 +194,9 @@ class Watcher:
     def _stop_running(self) -> None:
         """Said again until the jobs have stopped, or at each of their reports: a broadcast may be lost."""
         now = time.monotonic()
-        again = self._stopping if now - self._said >= self._settings.poll_seconds else set()
+        again = self._planner.stopping if now - self._said >= self._settings.poll_seconds else set()
         self._said = now if again else self._said
-        controls, self._controls = self._controls, []
+        controls, self._planner.controls = self._planner.controls, []
         for control in [*(CancelTask(task=task) for task in again), *controls]:
             try:
                 self._broker.broadcast(messages.encode(control))

@@ -15,7 +15,7 @@ from pymysql.cursors import DictCursor
 
 from raven import tls
 from raven.adapters.statements import statements
-from raven.errors import ConfigError, NoSchema, RowLocked, Standby, Unavailable
+from raven.errors import ConfigError, DataRefused, NoSchema, RowLocked, Standby, Unavailable
 from raven.ports import DatabaseAbout, Row
 
 FORM = "write it as mysql://user:password@host:3306/name, for TLS with ?tls=system or ?tls=FILE behind it"
@@ -81,13 +81,12 @@ class MariaDatabase:
             yield
             self._inside = False
             self.execute("COMMIT")
-        except RowLocked:
+        except BaseException as error:
             self._inside = False
-            self.execute("ROLLBACK")  # the server is well: the connection stays, and with it the named lock
-            raise
-        except BaseException:
-            self._inside = False
-            self._drop()  # closing rolls back, also when the server is gone
+            if _is_well(error):
+                self.execute("ROLLBACK")  # the connection stays, and with it the named lock
+            else:
+                self._drop()  # closing rolls back, also when the server is gone
             raise
 
     def close(self) -> None:
@@ -102,6 +101,8 @@ class MariaDatabase:
             if error.args[0] == ER.NO_SUCH_TABLE:
                 raise NoSchema(f"database: {error.args[1]}; run `raven migrate`, or load db.sql into it") from error
             raise
+        except pymysql.DataError as error:
+            raise DataRefused(f"MariaDB: {error.args[-1]}") from error
         except (pymysql.OperationalError, pymysql.InterfaceError, pymysql.InternalError) as error:
             if error.args and error.args[0] in LOCKED:
                 raise RowLocked(f"MariaDB: {error.args[-1]}") from error
@@ -152,6 +153,11 @@ class MariaDatabase:
                 connection.close()
             except pymysql.Error:
                 return  # it was broken already, which is why it is dropped
+
+
+def _is_well(error: BaseException) -> bool:
+    """Whether a server goes on that has met this: what is broken is a row, or the program that asks."""
+    return isinstance(error, RowLocked) or (isinstance(error, Exception) and not isinstance(error, Unavailable))
 
 
 def _tls(query: str) -> ssl.SSLContext | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raven.adapters.statements import statements
-from raven.errors import NoSchema, Unavailable
+from raven.errors import DataRefused, NoSchema, Unavailable
 from raven.ports import DatabaseAbout, Row
 
 BUSY_SECONDS = 30  # another process may hold the file while it commits
@@ -45,6 +45,8 @@ class SqliteDatabase:
             if str(error).startswith("no such table"):
                 raise NoSchema(f"database: {error}; run `raven migrate`, or load db.sql into it") from error
             raise Unavailable(f"SQLite: {error}") from error
+        except (OverflowError, sqlite3.DataError) as error:
+            raise DataRefused(f"SQLite: {error}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ from raven.media.subtitles import (
     text_streams,
     unconverted,
 )
-from raven.model import SourceFacts, TextFacts
+from raven.model import MOST_SECONDS, SourceFacts, TextFacts
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -173,7 +173,7 @@ def _probe(container: InputContainer, door: OnlySource, wanted: Wanted) -> Opene
     check_packets(head)
     facts = SourceFacts(
         container=container.format.name,
-        duration=container.duration / 1_000_000 if container.duration and container.duration > 0 else None,
+        duration=_claimed(container),
         bytes=container.size if container.size > 0 else None,
         origin=Fraction(0),
         video=None,
@@ -193,6 +193,12 @@ def _probe(container: InputContainer, door: OnlySource, wanted: Wanted) -> Opene
         facts = facts.model_copy(update={"origin": first_time(head, audio.values())})
     facts = facts.model_copy(update={"chapters": chapters(container, facts.origin)})
     return Opened(container, facts, video, audio, text, broadcast, head, flow, door, wanted.clock)
+
+
+def _claimed(container: InputContainer) -> float | None:
+    """Seconds that the container says; a broken one may say anything."""
+    seconds = (container.duration or 0) / 1_000_000
+    return seconds if 0 < seconds <= MOST_SECONDS else None
 
 
 def _all_text(text: dict[str, SubtitleStream], broadcast: tuple[Broadcast, ...]) -> tuple[TextFacts, ...]:

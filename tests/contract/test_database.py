@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from raven.adapters.mariadb import SILENT_SECONDS
+from raven.adapters.mariadb import SILENT_SECONDS, MariaDatabase
 from raven.config import Settings
-from raven.errors import ConfigError, Standby, Unavailable
+from raven.errors import ConfigError, DataRefused, Standby, Unavailable
 from raven.ports import Database
 from raven.wiring import open_database
 from tests.contract import databases
@@ -159,6 +159,33 @@ def test_a_transaction_that_breaks_off_leaves_nothing_and_the_database_usable(co
     with ours.transaction():
         ours.execute(INSERT, ("after",))
     assert len(other.query("SELECT id FROM tasks")) == 2
+
+
+@pytest.mark.parametrize("value", [2**70, 1e300])
+def test_a_value_that_no_row_can_hold_is_the_value_s_fault_and_not_the_server_s(
+    value: float, connect: Connect, database: Database
+) -> None:
+    if value == 1e300 and not databases.is_mariadb(database):
+        pytest.skip("SQLite's columns take any number of its own")
+    database.execute(INSERT, ("/srv/in/a.mkv",))
+    with pytest.raises(DataRefused), database.transaction():
+        database.execute("UPDATE tasks SET source = 'written'")
+        database.execute("UPDATE tasks SET keep_hours = ?", (value,))
+    assert connect().query("SELECT source FROM tasks") == [{"source": "/srv/in/a.mkv"}]
+    database.execute(INSERT, ("/srv/in/b.mkv",))
+    assert len(connect().query("SELECT id FROM tasks")) == 2
+
+
+def test_who_is_alone_stays_alone_over_a_value_that_no_row_can_hold(mariadb_server: MariaDb, mariadb_url: str) -> None:
+    """The connection is the lock: were it given up, another one could take it, and lose it by the same row."""
+    url = load_schema(mariadb_server, mariadb_url)
+    first = MariaDatabase(url, alone="watcher")
+    (before,) = first.query("SELECT CONNECTION_ID() AS id")
+    with pytest.raises(DataRefused), first.transaction():
+        first.execute("UPDATE tasks SET keep_hours = 1 WHERE 1 = 0")
+        first.execute("INSERT INTO tasks (source, keep_hours) VALUES ('/a', 1e300)")
+    assert first.query("SELECT CONNECTION_ID() AS id") == [before]
+    first.close()
 
 
 def test_rows_that_others_insert_are_seen_by_the_next_query(connect: Connect) -> None:

@@ -7,8 +7,9 @@ no row can hold must not stop the watcher, least of all again and again, as it w
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,23 +17,37 @@ from raven import messages, names
 from raven.adapters.local_broker import LocalBroker
 from raven.alive import Alive
 from raven.config import Settings
-from raven.errors import Unavailable
+from raven.errors import DataRefused, RowLocked, Unavailable
 from raven.media.grid import Span
 from raven.messages import CancelJob, ConfirmJob, Done, Failed, PurgeJob, Started
 from raven.model import EncodeResult, SegmentInfo, TrackSegments
 from raven.ports import Consumer, Database
-from raven.profile import load_profiles
+from raven.profile import Profile, load_profiles
 from raven.retry import retry
 from raven.values import Value
 from tests.builders import encode_result, prepare_result, source_facts
 from tests.contract.databases import Connect, is_mariadb
 from watcher.nodes import Nodes
 from watcher.orders import film_renditions
+from watcher.rows import TaskRow
 from watcher.store import Store
 from watcher.tasks import Tasks
 from watcher.watcher import Watcher
 
 HUGE = 10**30
+
+
+def facts(**odd: object) -> dict[str, Any]:
+    """What a master tells of a source, but for what is odd of it or of its pictures."""
+    found = source_facts(audio=()).model_dump(mode="json")
+    return found | ({"video": found["video"] | odd} if odd.keys() <= found["video"].keys() else odd)
+
+
+def prepare(**odd: object) -> dict[str, Any]:
+    """A result of preparing, but for what is odd of it."""
+    return prepare_result(facts=source_facts(audio=())).model_dump(mode="json") | odd
+
+
 ABOUT = {"version": 1, "task": 1, "job": 1, "attempt": 1, "node": "a"}
 ALIVE = {"version": 1, "type": "alive", "node": "a", "role": "worker", "slots": 1, "build": "1"}
 POISON: dict[str, Any] = {
@@ -54,6 +69,12 @@ POISON: dict[str, Any] = {
     "no number for speed": json.dumps(ABOUT | {"type": "progress", "speed": float("nan")}).encode(),
     "infinite work": json.dumps(ABOUT | {"type": "done", "seconds": float("inf"), "result": {}}).encode(),
     "the result of another kind": ABOUT | {"type": "done", "seconds": 1.0, "result": {"objects": 1}},
+    "a film longer than time": ABOUT | {"type": "progress", "so_far": prepare(facts=facts(duration=1e300), chunks=1)},
+    "a film of less than no time": ABOUT | {"type": "progress", "so_far": prepare(facts=facts(duration=-1.0))},
+    "pictures at no rate": ABOUT | {"type": "progress", "so_far": prepare(facts=facts(rate="0"))},
+    "frames beyond all": ABOUT | {"type": "progress", "so_far": prepare(frames=HUGE, complete=True)},
+    "frames of 400 digits": ABOUT | {"type": "progress", "so_far": prepare(frames=10**400, complete=True)},
+    "sound beyond all": ABOUT | {"type": "done", "seconds": 1.0, "result": prepare(samples={"und-1": 10**400})},
     "a report larger than a row": ABOUT | {"type": "failed", "message": "x" * 20_000_000},
 }
 
@@ -233,6 +254,14 @@ def test_a_task_whose_rows_cannot_be_read_fails_alone(
     assert "cannot be read" in first["message"]
     assert second["status"] == "preparing"
 
+    # And what the first has stored is removed, although no job of it has anything more to say
+    database.execute("UPDATE jobs SET state = 'done' WHERE id = 1")
+    database.execute("UPDATE tasks SET status = 'preparing' WHERE id = 1")
+    again = Watcher(Settings(poll_seconds=0.001), database, broker, load_profiles())
+    again.turn()
+    again.turn()
+    assert database.query("SELECT state FROM jobs WHERE kind = 'purge'") == [{"state": "waiting"}]
+
 
 def test_a_row_with_text_that_nests_without_end_fails_alone(
     watcher: Watcher, broker: LocalBroker, database: Database
@@ -248,6 +277,67 @@ def test_a_row_with_text_that_nests_without_end_fails_alone(
     assert first["message"].startswith("options: ")
     assert second["status"] == "preparing"
     assert database.query("SELECT event FROM notices") == [{"event": "failed"}]
+
+
+ODD_ROWS = {
+    "a source that has lost its pictures": prepare(facts=facts(video=None), chunks=0),
+    "a picture of no height": prepare(facts=facts(height=0)),
+    "frames that come faster than numbers go": prepare(facts=facts(rate=str(10**39))),
+}
+
+
+@pytest.mark.parametrize("what", ODD_ROWS)
+def test_a_task_that_cannot_be_planned_or_ordered_fails_alone(
+    what: str, watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """A source may be replaced between two attempts, a master may lie: whatever that raises is this task's alone."""
+    # Given two tasks, of which the first has chunks that wait
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/other.mkv')")
+    say(broker, ALIVE)
+    database.execute("INSERT INTO jobs (task_id, kind, position, lane) VALUES (1, 'encode', 0, 'worker')")
+
+    # When a master says something odd of it, then it fails with a reason, and the other goes on
+    say(broker, ABOUT | {"type": "done", "seconds": 1.0, "result": ODD_ROWS[what]})
+    for _ in range(3):
+        watcher.turn()
+    first, second = database.query("SELECT status, message FROM tasks ORDER BY id")
+    assert first["status"] == "failed"
+    assert first["message"]
+    assert second["status"] == "preparing"
+    assert broker.depth(names.dead_letters(names.REPORTS)) == 0
+
+
+def test_a_fault_of_raven_s_own_in_planning_fails_one_task_and_is_logged(
+    watcher: Watcher, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(row: TaskRow, *_: object, **__: object) -> Profile:
+        raise AssertionError(f"of {row.source}")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("watcher.planner.task_profile", breaks)
+        database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/odd.mkv')")
+        watcher.turn()
+    rows = database.query("SELECT status, message FROM tasks ORDER BY id")
+    assert [row["status"] for row in rows] == ["preparing", "failed"]
+    assert str(rows[1]["message"]).endswith("cannot be planned: AssertionError: of /srv/in/odd.mkv")
+
+
+def test_a_task_that_cannot_even_fail_is_put_off_and_holds_up_nobody(
+    watcher: Watcher, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> bool:
+        raise DataRefused("too long")
+
+    database.execute("INSERT INTO tasks (source, profile) VALUES ('/srv/in/odd.mkv', 'none')")
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/other.mkv')")
+    with monkeypatch.context() as broken:
+        broken.setattr(Tasks, "fail", breaks)
+        watcher.turn()
+    assert [row["status"] for row in database.query("SELECT status FROM tasks ORDER BY id")] == [
+        "preparing",
+        "new",
+        "preparing",
+    ]
 
 
 # a batch: what several reports say of one job, or of one task, before anything of it is written
@@ -364,6 +454,67 @@ def test_a_row_that_its_client_has_locked_holds_up_no_other_task(
     Watcher(Settings(poll_seconds=0.001), database, LocalBroker(), load_profiles()).turn()
     (row,) = database.query("SELECT status FROM tasks WHERE id = 2")
     assert row["status"] == "preparing"
+
+
+class Locked:
+    """A database in which somebody has locked rows of `tasks`; each that is written is waited for a second."""
+
+    def __init__(self, database: Database, rows: set[int]) -> None:
+        self._database, self._rows = database, rows
+        self.met = list[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        for row in self._rows & set(parameters) if sql.startswith("UPDATE tasks") else ():
+            self.met.append(row)
+            raise RowLocked("Lock wait timeout exceeded")
+        return self._database.execute(sql, parameters)
+
+
+def test_a_client_that_has_locked_many_rows_is_waited_for_twice_a_turn_and_holds_up_no_other(
+    database: Database,
+) -> None:
+    """Each wait costs a second of everybody's: hundreds of them in one turn would stop the farm."""
+    for owner in (*["greedy"] * 9, "other"):
+        database.execute("INSERT INTO tasks (source, owner) VALUES ('/srv/in/a.mkv', ?)", (owner,))
+    locked = Locked(database, set(range(1, 9)))
+    beats = list[int]()
+    watcher = Watcher(Settings(poll_seconds=0.001), cast("Database", locked), LocalBroker(), load_profiles())
+
+    def status() -> list[str]:
+        return [row["status"] for row in database.query("SELECT status FROM tasks ORDER BY id")]
+
+    # In a turn two rows are waited for, and what others have inserted is begun
+    watcher.turn(lambda: beats.append(len(locked.met)))
+    assert locked.met == [1, 2]
+    assert status() == ["new"] * 9 + ["preparing"]
+    assert len(beats) == 10, "the service manager knows all the while that the watcher lives"
+
+    # In the next ones the others of that client have their turn, and none of those that were waited for
+    for _ in range(4):
+        watcher.turn()
+    assert locked.met == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert status() == ["new"] * 8 + ["preparing"] * 2
+
+
+def test_a_locked_row_of_a_task_that_cannot_go_on_holds_up_nobody(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """It cannot be failed now; what others wait for is handed out all the same."""
+    locked = Locked(database, {1})
+    database.execute("UPDATE jobs SET result = 'not JSON' WHERE id = 1")
+    queue_chunks(database, 1)
+    database.execute("UPDATE jobs SET state = 'waiting' WHERE id = 2")
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/other.mkv')")
+    say(broker, ALIVE)
+    watcher = Watcher(Settings(poll_seconds=0.001), cast("Database", locked), broker, load_profiles())
+    for _ in range(3):
+        watcher.turn()
+    assert len(locked.met) == 1
+    rows = database.query("SELECT kind, state FROM jobs WHERE task_id = 2")
+    assert [tuple(row.values()) for row in rows] == [("prepare", "queued")]
 
 
 def test_a_purge_is_confirmed_only_while_its_order_counts(

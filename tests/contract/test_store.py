@@ -167,6 +167,13 @@ def _deleted(store: Store, database: Database) -> None:
 
 
 @case
+def _owner(store: Store, database: Database) -> None:
+    task = submit(database, owner="tv")
+    assert Tasks(database).owner(task) == "tv"
+    assert Tasks(database).owner(task + 1) == ""
+
+
+@case
 def _known(store: Store, database: Database) -> None:
     store.record([Event(7, None, NOW, "encode started", None, None)])
     assert Tasks(database).known(7)

@@ -43,6 +43,7 @@ from tests.builders import (
     prepare_result,
     publish_job,
     purge_job,
+    source_facts,
     text_job,
 )
 
@@ -202,7 +203,7 @@ def test_bytes_that_break_parsers_do_not_break_this_one(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "rate", ["1/0", "0/0", "1e999999999", "1E-999999999", "nan", "inf", "", "a/b", 1.5, [25], "9" * 5000]
+    "rate", ["1/0", "0/0", "1e999999999", "1E-999999999", "nan", "inf", "", "a/b", 1.5, [25], "9" * 5000, "0", "-1/3"]
 )
 def test_an_impossible_rate_is_unreadable_at_once(rate: object) -> None:
     """1/0 once was a ZeroDivisionError, and a rate of 1e999999999 is a number of a thousand million digits."""
@@ -213,9 +214,18 @@ def test_an_impossible_rate_is_unreadable_at_once(rate: object) -> None:
         read_job(json.dumps(body).encode())
 
 
+def test_a_time_before_zero_is_read_exactly() -> None:
+    sent = prepare_result(facts=source_facts().model_copy(update={"origin": Fraction(-1, 3)}))
+
+    report = read_report(encode(Progress(**ABOUT, so_far=sent)))
+
+    assert isinstance(report, Progress)
+    assert report.so_far == sent
+
+
 @pytest.mark.parametrize(
     ("rate", "value"),
-    [("24000/1001", Fraction(24000, 1001)), (25, Fraction(25)), ("12.5", Fraction(25, 2)), ("-1/3", Fraction(-1, 3))],
+    [("24000/1001", Fraction(24000, 1001)), (25, Fraction(25)), ("12.5", Fraction(25, 2))],
 )
 def test_a_rate_is_read_exactly(rate: object, value: Fraction) -> None:
     body = json.loads(encode(encode_job()))
