@@ -16,6 +16,8 @@ HEAD = """\
 # All settings of Raven's daemons, for /etc/raven/raven.env (root's, mode 600). Made from raven/config.py by
 # `make settings-example`: change it there. A line without its first `#` is in force; a setting that is left out, or
 # empty, has the default that stands here. In a TOML file (RAVEN_CONFIG) the names are small and without RAVEN_.
+# It is read as systemd reads it, by cron too (raven.env_files): a value needs quotes only if it begins with one or has
+# a backslash. No shell is to source it: an & of a URL, or $, ; and # of a password, would be its own.
 #
 # Where one daemon of a host needs another value, or a secret that the others must not know, it goes into its own file:
 # raven-watcher.env, raven-master.env, raven-worker.env.

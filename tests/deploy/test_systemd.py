@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,3 +63,18 @@ def test_cron_and_the_timer_start_the_same_program() -> None:
     )
     job = (DEPLOY / "cron" / "raven").read_text("utf-8").splitlines()[-1]
     assert job.endswith(unit.removeprefix("ExecStart="))
+
+
+def test_cron_takes_the_settings_as_the_units_do(tmp_path: Path) -> None:
+    """Of a storage whose URL has an & and a password with all that means something to a shell."""
+    storage, database = "s3://b/p?endpoint=http://127.0.0.1:9000&tls=ca.pem", "mysql://bob:a$b;c#d@127.0.0.1/raven"
+    (tmp_path / "raven.env").write_text(f"RAVEN_STORAGE={storage}\n", "utf-8")
+    (tmp_path / "raven-watcher.env").write_text(f"RAVEN_DATABASE={database}\n", "utf-8")
+    job = (DEPLOY / "cron" / "raven").read_text("utf-8").splitlines()[-1].partition(" root ")[2]
+    shows = "import os; print(os.environ['RAVEN_STORAGE'], os.environ['RAVEN_DATABASE'])"
+    job = job.partition(" setpriv ")[0].replace("/opt/raven/bin/python", sys.executable)
+    line = f'{job.replace("/etc/raven", str(tmp_path))} {sys.executable} -c "{shows}"'
+
+    said = subprocess.run(["/bin/sh", "-c", line], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+    assert said.split() == [storage, database]

@@ -53,6 +53,9 @@ TESTED = {
         "contract/test_tls.py::test_objects_of_any_size_go_to_ceph_and_come_back_by_tls"
     ),
     # hosts
+    "python -m raven.env_files FILE... -- COMMAND": (
+        "unit/test_env_files.py::test_a_program_runs_with_the_settings_of_all_files_that_are_there"
+    ),
     "deploy/install.sh raven.env raven-worker.env": FIVE_HOSTS,
     "systemctl enable --now raven-worker": FIVE_HOSTS,
     "systemctl disable --now raven-worker": FIVE_HOSTS,
