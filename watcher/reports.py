@@ -20,6 +20,7 @@ from watcher.rows import JobRow, JobState, Transition
 from watcher.store import Event, Store
 from watcher.tasks import Tasks
 from watcher.transitions import Limits, cancelled, on_lapse, on_report, on_stall, settled
+from watcher.trouble import SHARED
 
 log = structlog.get_logger()
 
@@ -35,6 +36,20 @@ class Touched:
     controls: list[CancelJob | ConfirmJob | HoldNode] = field(default_factory=list)
     """For nodes whose job is not theirs any more, that ask before they purge, or that do not know what holds them."""
     unreadable: list[Delivery] = field(default_factory=list)
+
+    def refuse(self, delivery: Delivery, error: Exception) -> None:
+        """It goes to the dead letters."""
+        log.warning("message dead-lettered", queue=names.REPORTS, fault=str(error))
+        self.unreadable.append(delivery)
+
+    def joined(self, later: Touched) -> Touched:
+        """What two batches have brought."""
+        return Touched(
+            self.soon | later.soon,
+            self.now | later.now,
+            self.controls + later.controls,
+            self.unreadable + later.unreadable,
+        )
 
 
 class _Batch:
@@ -92,13 +107,31 @@ class Reports:
         self._tasks, self._store, self._nodes, self._limits = tasks, store, nodes, limits
 
     def take(self, deliveries: Sequence[Delivery], now: int) -> Touched:
-        """All of a batch, within the transaction of the caller."""
+        """A batch of reports, in one transaction. Raises what is shared trouble, and all will be said again.
+
+        Where something else goes wrong, by what nobody has foreseen, the halves are tried, down to the one report.
+        """
+        try:
+            with self._store.transaction():
+                return self._take_all(deliveries, now)
+        except SHARED:
+            raise
+        except Exception as error:
+            if len(deliveries) == 1:
+                log.exception("report cannot be taken")
+                touched = Touched()
+                touched.refuse(deliveries[0], error)
+                return touched
+        half = len(deliveries) // 2
+        return self.take(deliveries[:half], now).joined(self.take(deliveries[half:], now))
+
+    def _take_all(self, deliveries: Sequence[Delivery], now: int) -> Touched:
         touched, roll, reports = Touched(), Roll(self._nodes), list[tuple[Delivery, JobReport]]()
         for delivery in deliveries:
             try:
                 report = messages.read_report(delivery.body)
             except BadMessage as error:
-                self._refuse(touched, delivery, error)
+                touched.refuse(delivery, error)
                 continue
             if isinstance(report, Alive):
                 roll.seen(report, now)
@@ -110,7 +143,7 @@ class Reports:
             try:
                 self._take(report, batch, touched, now)
             except BadMessage as error:
-                self._refuse(touched, delivery, error)
+                touched.refuse(delivery, error)
         batch.write(now)
         touched.controls += roll.answers(now)
         touched.now |= {task for task in touched.soon if not self._store.chunks_open(task)}
@@ -135,11 +168,6 @@ class Reports:
             if row.state == JobState.WAITING:
                 self._store.apply(cancelled(row, now))
         return [CancelJob(job=row.id, below=row.attempt + 1) for row in rows if row.state == JobState.RUNNING]
-
-    @staticmethod
-    def _refuse(touched: Touched, delivery: Delivery, error: BadMessage) -> None:
-        log.warning("message dead-lettered", queue=names.REPORTS, fault=str(error))
-        touched.unreadable.append(delivery)
 
     def _take(self, report: JobReport, batch: _Batch, touched: Touched, now: int) -> None:
         row = batch.rows.get(report.job)

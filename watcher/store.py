@@ -129,11 +129,14 @@ class Store:
         )
 
     def reference(self, task: int) -> EncodeResult | None:
-        """The result of a chunk of the task that is done."""
+        """The result of a chunk of the task that is done; None too where it is another version's and cannot be read."""
         rows = self._database.query(
             f"SELECT result FROM jobs WHERE task_id = ? AND kind = '{CHUNK}' AND state = 'done' LIMIT 1", (task,)
         )
-        return EncodeResult.model_validate_json(rows[0]["result"]) if rows else None
+        try:
+            return EncodeResult.model_validate_json(rows[0]["result"] or "") if rows else None
+        except ValueError:
+            return None
 
     def pace(self, tasks: Collection[int]) -> dict[int, float]:
         """Seconds that a frame took in the chunks of these tasks that are done."""

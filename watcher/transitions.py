@@ -70,10 +70,16 @@ def on_report(row: JobRow, report: JobReport, reference: EncodeResult | None, no
 
 
 def _is_news(so_far: PrepareResult, known: str | None) -> bool:
-    """Whether more is cut than is known. A second attempt begins anew, but what the first one found still holds."""
+    """Whether more is cut than is known. A second attempt begins anew, but what the first one found still holds.
+
+    What another version has stored, and this one cannot read, holds too: the plan fails the task by it.
+    """
     if known is None:
         return True
-    before = PrepareResult.model_validate_json(known)
+    try:
+        before = PrepareResult.model_validate_json(known)
+    except ValueError:
+        return False
     return (so_far.complete, so_far.chunks, so_far.frames) > (before.complete, before.chunks, before.frames)
 
 

@@ -111,7 +111,7 @@ class Watcher:
         return max(0, min(self._planner.due.patience(), self._settings.poll_seconds))
 
     def _take_reports(self) -> int:
-        """Applies a batch of reports in one transaction. They are acknowledged once they are in the database."""
+        """Applies a batch of reports. They are acknowledged once they are in the database."""
         delivery = self._reports.take(self._patience())
         while delivery is not None:
             self._held.append(delivery)
@@ -120,8 +120,7 @@ class Watcher:
         self._gathered = time.monotonic()
         if not self._held:
             return 0
-        with self._store.transaction():
-            touched = self._taking.take(self._held, self._clock())
+        touched = self._taking.take(self._held, self._clock())
         batch, self._held = self._held, []
         for delivery in batch:
             delivery.reject() if delivery in touched.unreadable else delivery.ack()

@@ -7,7 +7,7 @@ no row can hold must not stop the watcher, least of all again and again, as it w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
@@ -29,7 +29,7 @@ from tests.builders import encode_result, prepare_result, source_facts
 from tests.contract.databases import Connect, is_mariadb
 from watcher.nodes import Nodes
 from watcher.orders import film_renditions
-from watcher.rows import TaskRow
+from watcher.rows import TaskRow, Transition
 from watcher.store import Store
 from watcher.tasks import Tasks
 from watcher.watcher import Watcher
@@ -338,6 +338,59 @@ def test_a_task_that_cannot_even_fail_is_put_off_and_holds_up_nobody(
         "new",
         "preparing",
     ]
+
+
+def test_reports_on_a_task_whose_rows_a_newer_version_has_written_stop_nobody(
+    watcher: Watcher, broker: LocalBroker, database: Database
+) -> None:
+    """A watcher that was rolled back finds results with fields that it does not know."""
+    # Given a task whose results cannot be read, that of its source and that of a chunk, and another task
+    newer = '{"a later field": 1}'
+    database.execute("INSERT INTO tasks (source) VALUES ('/srv/in/other.mkv')")
+    queue_chunks(database, 2)
+    database.execute("UPDATE jobs SET result = ? WHERE id = 1", (newer,))
+    database.execute("UPDATE jobs SET state = 'done', result = ? WHERE id = 2", (newer,))
+
+    # When nodes go on to report on it
+    say(broker, ABOUT | {"type": "progress", "so_far": prepare(chunks=4)})
+    say(broker, encoded(3))
+    say(broker, messages.encode(Alive(node="after", role="worker", slots=3, build="1")))
+    for _ in range(2):
+        watcher.turn()
+
+    # Then what they say is taken, the task fails with the reason, and all else goes on
+    assert broker.depth(names.dead_letters(names.REPORTS)) == 0
+    assert Nodes(database).slots(0)["worker"] == 3
+    first, second = database.query("SELECT status, message FROM tasks ORDER BY id")
+    assert first["status"] == "failed"
+    assert "another version" in first["message"]
+    assert second["status"] == "preparing"
+
+
+def test_a_report_that_breaks_its_batch_is_dead_lettered_alone(
+    watcher: Watcher, broker: LocalBroker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever nobody has foreseen: all others of the batch count, and count once."""
+    queue_chunks(database, 5)
+    real = Store.apply_all
+
+    def breaks(store: Store, transitions: Iterable[Transition]) -> None:
+        some = list(transitions)
+        if any(transition.job == 4 for transition in some):
+            raise DataRefused("Out of range value for column 'done'")
+        real(store, some)
+
+    monkeypatch.setattr(Store, "apply_all", breaks)
+    for job in range(2, 7):
+        say(broker, ABOUT | {"type": "started", "job": job})
+    say(broker, messages.encode(Alive(node="after", role="worker", slots=3, build="1")))
+    watcher.turn()
+    rows = database.query("SELECT id, state FROM jobs WHERE kind = 'encode' ORDER BY id")
+    assert {row["id"] for row in rows if row["state"] != "running"} == {4}
+    events = database.query("SELECT job_id FROM history WHERE event = 'encode started' ORDER BY job_id")
+    assert [row["job_id"] for row in events] == [2, 3, 5, 6]
+    assert broker.depth(names.dead_letters(names.REPORTS)) == 1
+    assert Nodes(database).slots(0)["worker"] == 3
 
 
 # a batch: what several reports say of one job, or of one task, before anything of it is written
