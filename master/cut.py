@@ -159,6 +159,8 @@ class VideoCutter:
         self._pending: list[_Cut] = []
         self._starts: list[int] = []  # ordinals of the keyframes that the next chunk may begin at
         self._last_frame = 0
+        self._shown = 0
+        """When the last packet is shown, ticks."""
         self._gap = Fraction(0)
         """The longest time between two frames so far, seconds."""
         self.frames = 0
@@ -220,7 +222,10 @@ class VideoCutter:
     def _look(self, packet: Packet) -> _Cut:
         pts = self._file.shifted(packet)
         clean = packet.is_keyframe and starts_clean(self._codec, self._extradata, bytes(packet))
-        decode_time = packet.dts if packet.dts is not None else packet.pts or 0
+        shown = packet.pts or 0
+        # Matroska's first packets have no decode times: what is shown far ahead is decoded no later than what precedes
+        decode_time = packet.dts if packet.dts is not None else min(shown, self._shown)
+        self._shown = shown
         return _Cut(packet, pts, self._frame(packet.pts or 0), self._frame(decode_time), packet.is_keyframe, clean)
 
     def _held(self, packet: Packet) -> Fraction:
