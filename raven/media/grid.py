@@ -22,6 +22,11 @@ STANDARD_RATES: tuple[Fraction, ...] = tuple(
     )
 )  # fmt: skip
 MAX_RATE = Fraction(60)  # Apple HLS authoring 1.19: not above 60 frames/s
+HARDLY_MORE = Fraction(612, 10)  # consoles have 60.0988, not to be halved
+SMOOTH = Fraction(24000, 1001)  # frames/s that a source with a varying rate has at least
+LEAST_RATE = Fraction(5)  # below it a segment of 6 s could not hold its GOPs of 2 s
+MUCH = Fraction(3, 2)  # times shorter than the median is more than the jitter of a telephone
+MOST_PARTS = 10_000  # of a declared rate that is one of ticks
 MIN_TIMESCALE = 10_000  # ticks/s: fine enough for players that round to milliseconds
 
 
@@ -173,21 +178,54 @@ def choose_rate(
 ) -> Fraction:
     """The rate of a source from a sample of its presentation times, the rates that it declares and its length.
 
-    The first declared rate whose grid the times stand on, else the standard rate nearest to the median step.
+    The first declared rate whose grid the times stand on, else one that loses nothing of a rate that varies.
     """
     ordered = sorted(set(times))
     steps = sorted(b - a for a, b in itertools.pairwise(ordered))
     middle = steps[len(steps) // 2] if steps else None
-    for rate in (snap_rate(r, seconds) for r in declared if r > 0):
-        if middle is not None:
-            rate /= max(1, round_nearest(middle * rate))  # noqa: PLW2901 - a rate of fields, each frame two of them
-        if lies_on_grid(ordered, rate, tick):
-            return rate
-    return standard_rate(1 / middle) if middle else Fraction(25)
+    snapped = [snap_rate(r, seconds) for r in declared if r > 0]
+    for rate in snapped:
+        shown = _shown_rate(rate, middle) if middle else rate
+        if lies_on_grid(ordered, shown, tick):
+            return shown
+    return _varying_rate(steps, snapped) if middle else Fraction(25)
+
+
+def _shown_rate(declared: Fraction, middle: Fraction) -> Fraction:
+    """The part of a declared rate (of fields, of ticks) at which frames are shown that are `middle` seconds apart.
+
+    A beginning that stands still is not believed: the least part that is smooth, or the largest there is.
+    """
+    parts = max(1, round_nearest(middle * declared))
+    if declared / parts >= SMOOTH:
+        return declared / parts
+    divisors = (n for n in range(1, min(parts, MOST_PARTS) + 1) if parts % n == 0)
+    rates = sorted(declared / n for n in divisors if declared / n <= MAX_RATE)
+    return next((r for r in rates if r >= SMOOTH), max(rates, default=declared / parts))
+
+
+def _varying_rate(steps: list[Fraction], declared: list[Fraction]) -> Fraction:
+    """Of the median step, a declared rate and the short steps, if these are much shorter, the highest standard rate.
+
+    And not less than is smooth: a beginning that stands still says little of the rest, and a frame shown twice costs
+    nearly nothing, while one that has no place is lost.
+    """
+    median, short = 1 / steps[len(steps) // 2], 1 / steps[len(steps) // 10]
+    slowest = min(declared, default=median)  # the average, where a guess stands beside it
+    found = [median, *([slowest] if slowest <= MAX_RATE else []), *([short] if short > MUCH * median else [])]
+    return raised_rate(max(map(standard_rate, found)), SMOOTH)
+
+
+def raised_rate(rate: Fraction, least: Fraction) -> Fraction:
+    """The least multiple of a rate that is not below `least`; each frame keeps its place."""
+    return rate * math.ceil(least / rate) if rate < least else rate
 
 
 def capped_rate(rate: Fraction) -> Fraction:
-    """The output rate: above 60 frames/s every second (third, ...) frame is taken."""
+    """The output rate: above 60 frames/s every second (third, ...) frame is taken; of hardly more every fiftieth or
+    less is left out."""
+    if MAX_RATE < rate < HARDLY_MORE:
+        return MAX_RATE
     divisor = -(-rate // MAX_RATE)
     return rate / divisor
 

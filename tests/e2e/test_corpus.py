@@ -99,7 +99,9 @@ def test_a_real_file_comes_out_as_plain_ffmpeg_reads_it_or_is_refused_with_a_rea
     hashes = [stream.hashes for streams in film.check_frames(film.task["frames"]) for stream in streams]
     assert hashes[0] == hashes[1]
     wanted = on_the_grid(source, film, rung[1])
-    assert len(hashes[0]) == pytest.approx(len(wanted), abs=1)  # how long the last frame lasts, few files say
+    short, long = sorted((hashes[0], wanted), key=len)
+    # how long the last frame lasts, few files say
+    assert len(long) - len(short) <= 1 or len(set(long[len(short) - 1 :])) == 1
     # a damaged stream decodes differently from each keyframe
     if not film.task["warnings"] and not recoloured(facts["video"]):
         both = min(len(wanted), len(hashes[0]))

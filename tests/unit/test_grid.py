@@ -12,7 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raven.media.grid import (
+    LEAST_RATE,
     MAX_RATE,
+    SMOOTH,
     STANDARD_RATES,
     AudioGrid,
     Grid,
@@ -20,6 +22,7 @@ from raven.media.grid import (
     capped_rate,
     choose_rate,
     lies_on_grid,
+    raised_rate,
     round_nearest,
     snap_rate,
     standard_rate,
@@ -324,18 +327,51 @@ def test_a_changing_rate_becomes_a_standard_one_that_a_grid_can_have(steps: list
     # When a rate is chosen for it
     rate = choose_rate(times, [Fraction(declared)], MILLISECONDS)
 
-    # Then it is a standard one, or its divisor, nearest to the usual step
-    assert 0 < rate <= MAX_RATE
-    assert rate in STANDARD_RATES
-    usual = 1000 / Fraction(sorted(steps)[len(steps) // 2])
-    assert all(max(rate / usual, usual / rate) <= max(r / usual, usual / r) for r in STANDARD_RATES)
+    # Then it is smooth, a multiple of a standard one, and not slower than the usual step
+    assert SMOOTH <= rate <= MAX_RATE
+    assert any((rate / standard).denominator == 1 for standard in STANDARD_RATES)
+    assert rate >= standard_rate(1000 / Fraction(sorted(steps)[len(steps) // 2]))
 
 
-def test_a_changing_rate_is_not_taken_for_the_constant_one_that_it_declares() -> None:
-    """A VFR file that claims 30 frames/s and has 12: on a grid of 30 it would stutter."""
-    times = [Fraction(t, 1000) for t in itertools.accumulate([83, 83, 70, 96, 83] * 20, initial=0)]
+def _after(*milliseconds: int) -> list[Fraction]:
+    return [Fraction(t, 1000) for t in itertools.accumulate(milliseconds, initial=0)]
 
-    assert choose_rate(times, [Fraction(30)], MILLISECONDS) == 12
+
+def test_a_changing_rate_that_is_slow_at_first_gets_places_for_what_may_come() -> None:
+    """A frame that is shown twice costs nearly nothing; one that has no place is lost."""
+    slow = _after(*[83, 83, 70, 96, 83] * 20)
+
+    assert choose_rate(slow, [], MILLISECONDS) == 24
+    assert choose_rate(slow, [Fraction(30)], MILLISECONDS) == 30
+
+
+@pytest.mark.parametrize("declared", [[Fraction(30)], [Fraction(63, 5), Fraction(30)], [Fraction(60), Fraction(30)]])
+def test_a_recording_that_begins_still_keeps_the_rate_that_it_declares(declared: list[Fraction]) -> None:
+    rate = choose_rate(_after(*[1000] * 11), declared, MILLISECONDS)
+
+    assert rate in (30, 60)
+
+
+def test_a_burst_in_a_slow_beginning_counts() -> None:
+    assert choose_rate(_after(*[500] * 8, *[33] * 3), [Fraction(4)], MILLISECONDS) == 30
+
+
+def test_the_jitter_of_a_telephone_is_no_burst() -> None:
+    assert choose_rate(_after(*[33, 24, 43, 33, 34] * 20), [Fraction(2993, 100)], MILLISECONDS) == 30
+
+
+@given(st.fractions(Fraction(1, 1000), 60), st.sampled_from([LEAST_RATE, SMOOTH]))
+def test_a_slow_rate_is_raised_by_as_little_as_keeps_all_places(rate: Fraction, least: Fraction) -> None:
+    raised = raised_rate(rate, least)
+
+    assert (raised / rate).denominator == 1
+    assert raised == rate if rate >= least else least <= raised < 2 * least
+
+
+def test_hardly_more_than_sixty_frames_are_not_halved() -> None:
+    """Consoles of 1983 have 60.0988."""
+    assert capped_rate(Fraction(719503, 11972)) == 60
+    assert capped_rate(Fraction(62)) == 31
 
 
 @pytest.mark.parametrize("times", [[], [Fraction(3)]])
