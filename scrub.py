@@ -2,9 +2,9 @@
 """Removes what nobody needs from the storage and the temporary folder. For cron, daily; safe to repeat and to kill.
 
 scrub.py --dry-run lists what it would remove; without it it removes. It needs RAVEN_DATABASE and RAVEN_STORAGE, as the
-watcher does. Removed: what is left of deleted and failed tasks, chunks of done ones, outputs that are older than
-keep_hours (the task's, or the setting), outputs whose `reference` upstream no longer knows (where upstream_command or
-upstream_query is set), unfinished uploads and temporary folders that killed daemons have left. Never touched: other
+watcher does. Removed: what is left of deleted and failed tasks, chunks of done ones, outputs older than keep_hours (the
+task's, or the setting), outputs whose `reference` upstream no longer knows (where upstream_command or upstream_query is
+set), history older than history_days, unfinished uploads and temporary folders of killed daemons. Never touched: other
 outputs of tasks that are done, anything of a task that is not at an end, anything young. It removes nothing at all when
 that would be more than --most of what is there, or when upstream does not answer.
 """
@@ -30,6 +30,7 @@ import structlog
 from raven.config import Settings
 from raven.environment import load_settings
 from raven.errors import RavenError, RowLocked, UsageError
+from raven.history import cleaned
 from raven.log import configure
 from raven.metrics.scrub import told
 from raven.names import task_of
@@ -177,8 +178,7 @@ class Scrubber:
 
     def _row(self, task: int, locked: str = "") -> Row | None:
         sql = "SELECT status, finished_at, keep_hours, reference FROM tasks WHERE id = ?"
-        rows = self._database.query(sql + locked, (task,))
-        return rows[0] if rows else None
+        return next(iter(self._database.query(sql + locked, (task,))), None)
 
     def _judge(self, tree: str, task: int, row: Row | None) -> str | None:
         if row is None:
@@ -222,6 +222,7 @@ def scrub(settings: Settings, *, dry_run: bool, most: float = 1.0) -> tuple[int,
         if doubt and not dry_run:
             raise TooMuch(doubt)
         objects, size = _remove(survey, scrubber, dry_run=dry_run)
+        click.echo(cleaned(database, settings.history_days, time.time(), dry_run=dry_run))
     _leftovers(settings, storage, dry_run=dry_run)
     if doubt:
         click.echo(doubt)
@@ -289,8 +290,7 @@ def main(dry_run: bool, most: int, config: Path | None) -> None:
         settings = load_settings(os.environ, config)
         configure(settings, "scrub")
         with told(None if dry_run else settings.metrics_folder) as outcome:
-            objects, size = scrub(settings, dry_run=dry_run, most=most / 100)
-            outcome.objects, outcome.bytes = objects, size
+            outcome.objects, outcome.bytes = scrub(settings, dry_run=dry_run, most=most / 100)
     except RavenError as error:
         click.echo(f"scrub.py: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)

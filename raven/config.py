@@ -156,6 +156,13 @@ class Settings(BaseModel):
         description="Hours that outputs are kept once done, where the row (column `keep_hours`) does not say; the"
         " default is for ever. scrub.py only.",
     )
+    history_days: float = Field(
+        default=90,
+        ge=2,
+        le=36525,
+        description="Days that lines of history, what `raven log` tells, are kept; the most, a hundred years, is for"
+        " ever. scrub.py only.",
+    )
     upstream_command: tuple[str, ...] = Field(
         default=(),
         description="Command that prints the ids that upstream still knows, one a line; no shell. What has another"

@@ -40,7 +40,7 @@ def story(database: Database, task: int) -> Iterator[Happening]:
     lines = _history(database, task)
     first = next(lines, None)
     if not rows and first is None:
-        raise TaskError(f"there is no task {task}, and never was one that any node worked on")
+        raise TaskError(f"there is no task {task}, and history has nothing of one")
     if rows:
         by = f" by {rows[0]['owner']}" if rows[0]["owner"] else ""
         yield Happening(_utc(rows[0]["created_at"]), f"inserted{by}", message=rows[0]["source"])

@@ -86,7 +86,7 @@ class Tasks:
         return gone, int(rows[-1]["id"]) if len(rows) == limit else 0
 
     def known(self, task: int) -> bool:
-        """Whether a task, maybe gone by now, was worked on."""
+        """Whether a task, maybe gone by now, was worked on, not longer ago than history is kept."""
         return bool(self._database.query("SELECT 1 AS one FROM history WHERE task_id = ? LIMIT 1", (task,)))
 
     def set_status(self, task: int, status: TaskState) -> bool:

@@ -21,6 +21,7 @@
 CREATE USER IF NOT EXISTS raven_definer@localhost ACCOUNT LOCK;
 GRANT SELECT, INSERT, DELETE, TRIGGER ON raven.tasks TO raven_definer@localhost;
 GRANT SELECT ON raven.jobs TO raven_definer@localhost;
+GRANT SELECT, TRIGGER ON raven.history TO raven_definer@localhost;
 GRANT SELECT ON raven.notices TO raven_definer@localhost;
 GRANT SELECT ON raven.schema_version TO raven_definer@localhost;
 GRANT SELECT ON mysql.roles_mapping TO raven_definer@localhost;
@@ -82,6 +83,14 @@ BEGIN
     END IF;
 END //
 
+-- scrub.py removes old history, with the watcher's account or its own; what has just happened nobody takes back
+CREATE OR REPLACE DEFINER = raven_definer@localhost TRIGGER raven.history_delete BEFORE DELETE ON raven.history FOR EACH ROW
+BEGIN
+    IF OLD.at > (UNIX_TIMESTAMP() - 86400) * 1000 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history of the last day stays';
+    END IF;
+END //
+
 DELIMITER ;
 
 -- Roles. Each is made anew, so that what an older version granted is gone; accounts that have one keep it.
@@ -111,16 +120,17 @@ GRANT SELECT, UPDATE (status, progress, message, url, metadata, duration, starte
 GRANT SELECT, INSERT, UPDATE, DELETE ON raven.jobs TO raven_watchers;
 GRANT SELECT, INSERT, UPDATE, DELETE ON raven.nodes TO raven_watchers;
 GRANT SELECT, INSERT, UPDATE, DELETE ON raven.holds TO raven_watchers;
--- what has happened stays as it was
-GRANT SELECT, INSERT ON raven.history TO raven_watchers;
+-- what has happened stays as it was, until it is old: as the cleaner, below
+GRANT SELECT, INSERT, DELETE ON raven.history TO raven_watchers;
 -- what is told to callback_url: the text stays as it was
 GRANT SELECT, INSERT, UPDATE (state, attempts, due_at, tried_at, code, message), DELETE ON raven.notices TO raven_watchers;
 -- whether the schema is its own; only the schema's owner migrates it
 GRANT SELECT ON raven.schema_version TO raven_watchers;
 
--- The cleaner looks up whose objects may go.
+-- The cleaner looks up whose objects may go, and removes old history.
 GRANT SELECT ON raven.tasks TO raven_scrubbers;
 GRANT SELECT ON raven.jobs TO raven_scrubbers;
+GRANT SELECT (id, at), DELETE ON raven.history TO raven_scrubbers;
 GRANT SELECT ON raven.schema_version TO raven_scrubbers;
 
 -- People with `raven submit | list | status | watch | cancel | retry | nodes`: they cancel anybody's task, and say so with

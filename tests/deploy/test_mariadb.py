@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from pymysql.cursors import Cursor
 from raven.cli import main
 from raven.config import Settings
 from raven.wiring import COURIER_LOCK, open_database
+from scrub import scrub
 from tests.deploy.rights import ACCOUNTS, PASSWORDS, installed, url
 from tests.deploy.tools import DEPLOY, check
 from tests.receiver import receiver
@@ -80,7 +83,7 @@ WATCHER = [
     ("change what a client wrote", "UPDATE tasks SET source = '/b'"),
     ("change whose a task is", "UPDATE tasks SET owner = 'sport'"),
     ("rewrite history", "UPDATE history SET message = ''"),
-    ("forget history", "DELETE FROM history"),
+    ("forget what has just happened", "DELETE FROM history"),
     ("change what a notice says", "UPDATE notices SET body = ''"),
     ("change whom a notice goes to", "UPDATE notices SET url = 'https://evil.example/'"),
     ("change the schema", "ALTER TABLE tasks ADD COLUMN x INTEGER"),
@@ -93,6 +96,9 @@ SCRUB = [
     ("delete jobs", "DELETE FROM jobs"),
     ("see the nodes", "SELECT * FROM nodes"),
     ("see the notices", "SELECT * FROM notices"),
+    ("see what has happened", "SELECT message FROM history"),
+    ("rewrite history", "UPDATE history SET at = 1"),
+    ("forget what has just happened", "DELETE FROM history"),
 ]
 OPERATOR = [
     ("change a source", "UPDATE tasks SET source = '/b'"),
@@ -168,6 +174,7 @@ def connect(connections: Callable[[str, str], Say]) -> Iterator[Callable[[str, s
 
 
 Connect = Callable[[str, str], Say]
+HAPPENED = "INSERT INTO history (task_id, at, event) VALUES (1, %s, 'encode done')"
 
 
 @pytest.mark.parametrize(("account", "database", "statement"), ACTS)
@@ -175,6 +182,7 @@ def test_what_a_role_must_not_do_is_refused(account: str, database: str, stateme
     """And nothing has changed by it, the account's own row neither."""
     news, operator = connect("news", "raven_public"), connect("alice", "raven")
     news("INSERT INTO tasks (source, reference) VALUES ('/a', 'mine')")
+    connect("raven_watcher", "raven")(HAPPENED, time.time_ns() // 1_000_000)
     before = operator("SELECT * FROM tasks")
 
     with pytest.raises(pymysql.MySQLError) as refused:
@@ -182,6 +190,23 @@ def test_what_a_role_must_not_do_is_refused(account: str, database: str, stateme
 
     assert refused.value.args[0] in FORBIDDEN
     assert operator("SELECT * FROM tasks") == before
+
+
+@pytest.mark.parametrize("account", ["raven_watcher", "raven_scrub"])
+def test_the_cleaner_removes_old_history_with_either_account(
+    account: str, connect: Connect, server: MariaDb, tmp_path: Path
+) -> None:
+    happened, operator = connect("raven_watcher", "raven"), connect("alice", "raven")
+    now = time.time_ns() // 1_000_000
+    for at in (1, now - 3 * 86_400_000, now):
+        happened(HAPPENED, at)
+    settings = Settings(
+        database=url(server, account, "raven"), storage=f"file://{tmp_path}", temporary=tmp_path, history_days=2
+    )
+
+    scrub(settings, dry_run=False)
+
+    assert operator("SELECT MIN(at) > %s FROM history", now - 86_400_000) == [(1,)]
 
 
 def test_a_client_inserts_reads_and_deletes_as_if_it_were_alone(connect: Connect) -> None:

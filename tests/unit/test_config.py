@@ -72,7 +72,7 @@ def test_every_setting_can_be_set_in_the_environment(name: str, tmp_path: Path) 
         "heartbeat_seconds": "0.25", "lease_seconds": "7.5", "profiles": str(tmp_path), "temporary": str(tmp_path),
         "limit_seconds": "90.5", "limit_pixels": "5000", "limit_bytes": "5000", "limit_streams": "5",
         "limit_cpu_hours": "0.5", "stall_seconds": "7.5", "early_playback": "False",
-        "light_slots": "3", "keep_failed_hours": "7.5", "keep_hours": "7.5",
+        "light_slots": "3", "keep_failed_hours": "7.5", "keep_hours": "7.5", "history_days": "7.5",
         "away_hours": "7.5", "owner_weights": "news=3,sport=0.5",
         "second_runs": "False",
         "reserve_disk": "5000", "reserve_memory": "5000", "mail_minutes": "7.5", "upstream_command": "list --ids",

@@ -271,6 +271,38 @@ def test_scrubbing_removes_the_waste_and_keeps_the_rest(place: Place) -> None:
     assert scrub(place.settings, dry_run=False) == (0, 0)
 
 
+def test_lines_of_history_go_when_they_are_old_enough(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    day, now = 86_400_000, time.time_ns() // 1_000_000
+    for at in (now - 91 * day, now - 89 * day, now, now + 400 * day):
+        place.database.execute("INSERT INTO history (task_id, at, event) VALUES (1, ?, 'encode done')", (at,))
+
+    def left() -> int:
+        return len(place.database.query("SELECT id FROM history"))
+
+    scrub(place.settings, dry_run=True)
+    assert "history: 1 lines, older than 90 days, would go" in capsys.readouterr().out
+    assert left() == 4
+    scrub(place.settings, dry_run=False)
+    assert "history: 1 lines, older than 90 days, removed" in capsys.readouterr().out
+    assert left() == 3
+    scrub(place.settings.model_copy(update={"history_days": 2.5}), dry_run=False)
+    assert left() == 2
+    place.database.execute("UPDATE history SET at = 1 WHERE at > ?", (now,))
+    scrub(place.settings.model_copy(update={"history_days": 36525}), dry_run=False)
+    assert left() == 2
+
+
+def test_where_something_is_wrong_history_stays_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be that of another farm."""
+    monkeypatch.setattr("scrub.FEW_OBJECTS", 3)
+    place.task(1, None)
+    place.database.execute("INSERT INTO history (task_id, at, event) VALUES (1, 1, 'encode done')")
+
+    with pytest.raises(TooMuch):
+        scrub(place.settings, dry_run=False, most=0.5)
+    assert len(place.database.query("SELECT id FROM history")) == 1
+
+
 # upstream
 
 
