@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+SMALL_PART = 0.1
+FEW = 24
+"""Frames. A video of slides has few in a second, but more in all."""
+
+
 def tick_of(stream: Stream) -> Fraction:
     """The unit of a stream's times, seconds. Raises SourceUnreadable where there is none."""
     if not stream.time_base:
@@ -31,12 +36,28 @@ def _decodable(stream: Stream) -> bool:
 
 
 def main_video(container: InputContainer, with_video: bool) -> tuple[VideoStream | None, list[str]]:
-    """The largest video that is not cover art, the default one among equals; the others as texts."""
+    """The largest video that is neither cover art nor a still, the default one among equals; the others as texts."""
     films = [s for s in container.streams.video if _decodable(s) and not s.disposition & Disposition.attached_pic]
     films = [s for s in films if s.codec_context.width and s.codec_context.height]
+    films = [s for s in films if not _still_beside(s, films)]
     films.sort(key=lambda s: (-_pixels(s), not s.disposition & Disposition.default, s.index))
     main = films[0] if films and with_video else None
     return main, [f"video stream {s.index}" for s in container.streams.video if s is not main]
+
+
+def _still_beside(stream: VideoStream, films: list[VideoStream]) -> bool:
+    """Whether a video is the photograph or poster of another one: far shorter, or of a few frames."""
+    shorter = 0 < _seconds(stream) < SMALL_PART * max(map(_seconds, films))
+    few = 0 < stream.frames < min(FEW, SMALL_PART * max(film.frames for film in films))
+    return shorter or few
+
+
+def _seconds(stream: VideoStream) -> float:
+    """0 where nothing says it. Matroska has it in a tag; what libavformat gives of that is the length of the file."""
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", str(stream.metadata.get("DURATION", "")))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return float(stream.duration * tick_of(stream)) if stream.duration else 0
 
 
 def unseen_video(container: InputContainer) -> list[Stream]:

@@ -50,3 +50,40 @@ def test_a_capture_that_begins_long_before_its_first_keyframe_has_its_picture(tm
 def test_a_video_without_one_whole_picture_does_not_become_sound_alone(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match=r"the video \(stream 0\) has pictures, but none that can be decoded"):
         probed(capture(tmp_path, 60))
+
+
+def beside_a_large_picture(folder: Path, suffix: str, *still: str) -> Path:
+    """A small film of 4 s, and beside it another track: a picture of twice its size."""
+    source = folder / f"film.{suffix}"
+    run_ffmpeg(
+        [
+            *("-loglevel", "fatal", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:d=4"),
+            *("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=10:d=4", "-map", "1", "-map", "0", *still),
+            *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(source)),
+        ]
+    )
+    return source
+
+
+SHORT = ("-filter:v:0", "trim=end_frame=1")
+SELDOM = ("-filter:v:0", "select=not(mod(n\\,20))", "-fps_mode", "vfr")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "still"), [("mp4", SHORT), ("mkv", SHORT), ("mp4", SELDOM)], ids=["mp4", "mkv", "shown for long"]
+)
+def test_a_still_beside_a_film_does_not_take_its_place(tmp_path: Path, suffix: str, still: tuple[str, ...]) -> None:
+    """The photograph of a motion photo, a poster: it may be much larger."""
+    facts = probed(beside_a_large_picture(tmp_path, suffix, *still)).facts
+
+    assert facts.video is not None
+    assert facts.video.width == 64
+    assert facts.ignored == ("video stream 0",)
+
+
+def test_of_two_films_the_larger_one_is_taken_though_it_has_fewer_frames(tmp_path: Path) -> None:
+    """Slides beside their speaker."""
+    facts = probed(beside_a_large_picture(tmp_path, "mp4", "-r:v:0", "5")).facts
+
+    assert facts.video is not None
+    assert facts.video.width == 128
