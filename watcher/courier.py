@@ -195,10 +195,16 @@ class Courier:
             log.warning("notice refused", fault=answer.fault, **about)
         else:
             if answer.code is None:
-                self._rest[row.host] = time.monotonic() + REST_SECONDS
+                self._leave_alone(row.host)
             fault = answer.fault or f"{row.host} answers {answer.code}{_hint(answer.code)}"
             again = self._notices.failed(row, answer.code, fault, now)
             log.warning("notice failed" if again else "notice given up", fault=fault, **about)
+
+    def _leave_alone(self, host: str) -> None:
+        """For a while. What comes for it meanwhile is passed over: that is little."""
+        if self._rest.get(host, 0.0) <= time.monotonic():
+            self._notices.rest(host, self._clock() + round(REST_SECONDS * 1000))
+            self._rest[host] = time.monotonic() + REST_SECONDS
 
 
 def _hint(code: int | None) -> str:

@@ -92,6 +92,12 @@ class Notices:
         self._note(row, "waiting" if again else "given up", "failed" if again else "given up", code, message, now, due)
         return again
 
+    def rest(self, host: str, until: int) -> None:
+        """Nothing to this host is due before: what waits for one that does not answer would be read at each look."""
+        self._database.execute(
+            "UPDATE notices SET due_at = ? WHERE state = 'waiting' AND due_at < ? AND host = ?", (until, until, host)
+        )
+
     def _note(self, row: NoticeRow, state: str, how: str, code: int | None, message: str, now: int, due: int) -> None:
         """What came of an attempt, in the row and in the task's history."""
         with self._database.transaction():

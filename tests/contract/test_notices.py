@@ -20,16 +20,17 @@ from raven.adapters.local_broker import LocalBroker
 from raven.cli import main
 from raven.config import Settings
 from raven.errors import ConfigError, Standby, Unavailable
+from raven.ports import Database
 from raven.profile import load_profiles
 from raven.retry import retry
 from raven.wiring import COURIER_LOCK, open_database
-from tests.contract.databases import Connect, connecting
+from tests.contract.databases import Connect, connecting, is_mariadb
 from tests.receiver import CLOSE, HANG, Receiver, receiver, status
 from tests.servers.fixtures import load_schema
 from tests.servers.mariadb import MariaDb
 from tests.waiting import DEADLINE, wait_until
 from watcher.callbacks import DAY_MS, NUMBER, SIGNATURE, signature
-from watcher.courier import Courier
+from watcher.courier import SENDERS_HOST, Courier
 from watcher.daemon import at_work
 from watcher.notices import Notices
 from watcher.tasks import Tasks
@@ -338,6 +339,30 @@ def test_a_host_that_hangs_holds_up_no_other(farm: Farm, there: Receiver, monkey
         farm.go()
         wait_until(lambda: stuck.posts, "it has read what it was told", pause=0.01)
         assert len(stuck.posts) <= 2, "then it is left alone for a while"
+
+
+def test_what_waits_for_a_host_that_does_not_answer_is_not_read_again_and_again(farm: Farm, there: Receiver) -> None:
+    """Twice a second, however many tasks have named it; when it answers again all of them are told."""
+    tasks = [farm.ended(there.url()) for _ in range(100)]
+    there.answers += [CLOSE] * SENDERS_HOST
+    farm.go()
+    before = rows_read(farm.database)
+    assert Notices(farm.database).due(farm.now + 1000, 8, (), ()) == []
+    assert rows_read(farm.database) - before < 10
+    farm.now += 3_600_000
+    farm.start()  # as if it had rested by its own clock too
+    wait_until(
+        lambda: turned(farm.courier) and len(there.posts) == len(tasks) + SENDERS_HOST, "all are told", pause=0.01
+    )
+    farm.go()
+    assert sorted(told(there)[SENDERS_HOST:]) == [(task, "done") for task in tasks]
+
+
+def rows_read(database: Database) -> int:
+    """By this connection; SQLite does not tell."""
+    if not is_mariadb(database):
+        return 0
+    return sum(int(row["Value"]) for row in database.query("SHOW SESSION STATUS LIKE 'Handler_read%'"))
 
 
 @pytest.mark.servers
