@@ -201,7 +201,8 @@ def test_workers_are_scaled_by_the_queues_and_the_jobs_that_are_theirs() -> None
 @pytest.mark.servers
 def test_the_scaler_counts_what_wants_a_slot_with_rights_that_read_alone(mariadb_server: MariaDb) -> None:
     """As many pods as chunks, or as sounds and texts, whichever are more: each has a slot for both."""
-    (trigger,) = (t for t in objects("ScaledObject")[0]["spec"]["triggers"] if t["type"] == "mysql")
+    (scaled,) = objects("ScaledObject")
+    (trigger,) = (t for t in scaled["spec"]["triggers"] if t["type"] == "mysql")
     chunks, light = "worker", names.light("worker")
     rows = [(chunks, "waiting"), (chunks, "queued"), (chunks, "running"), (chunks, "done"), ("master", "waiting")]
     rows += [(light, "running"), (light, "failed")]
@@ -217,6 +218,13 @@ def test_the_scaler_counts_what_wants_a_slot_with_rights_that_read_alone(mariadb
         values = ", ".join(f"(1, 'x', {n}, '{lane}', '{state}')" for n, (lane, state) in enumerate(rows))
         server.run_script("raven", f"INSERT INTO jobs (task_id, kind, position, lane, state) VALUES {values}")  # noqa: S608
         assert asked() == 3
+
+        many = "SELECT 2, 'x', seq, IF(seq % 2, 'worker', 'worker.light'), 'waiting' FROM seq_1_to_2000"
+        server.run_script("raven", f"INSERT INTO jobs (task_id, kind, position, lane, state) {many}")
+        assert asked() == scaled["spec"]["maxReplicaCount"] * int(trigger["metadata"]["queryValue"])
+        query = f"{trigger['metadata']['query']}; SHOW SESSION STATUS LIKE 'Handler_read%'"
+        said = server.run_script("raven", query, "raven_scrub", rights.PASSWORDS["raven_scrub"])
+        assert sum(int(n) for n in re.findall(r"Handler_read\w*\t(\d+)", said)) < 200, "it reads no more than it counts"
 
 
 def test_keda_finds_each_secret_that_it_is_to_look_with() -> None:
