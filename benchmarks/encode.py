@@ -27,13 +27,12 @@ from raven import names
 from raven.config import ffmpeg_path
 from raven.environment import load_settings
 from raven.errors import RavenError, UsageError
-from raven.local import known_profile
 from raven.media.encoders import encoder_arguments
 from raven.media.ladder import choose_renditions, thumb_step
 from raven.media.sound import renditions_of
 from raven.model import SourceFacts, VideoFacts
 from raven.process import StopSignal
-from raven.profile import Profile
+from raven.profile import Profile, known_profile
 
 
 def like_for_like(facts: SourceFacts) -> VideoFacts:
@@ -147,7 +146,7 @@ def report(title: str, pairs: list[Pair]) -> None:
 def main(clip: Path | None, pairs: int, workers: int, plain_threads: int | None, profile_name: str) -> None:
     try:
         settings = load_settings(os.environ)
-        profile, ffmpeg = known_profile(settings, profile_name), ffmpeg_path(settings)
+        profile, ffmpeg = known_profile(settings.profiles, profile_name), ffmpeg_path(settings)
         with tempfile.TemporaryDirectory(prefix="raven-clip-") as made:
             clip = clip.absolute() if clip else test_picture(Path(made))
             plain = plain_command(ffmpeg, clip, probe(str(clip), StopSignal()), profile, plain_threads)

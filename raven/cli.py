@@ -87,16 +87,23 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option of the command
 
     The same command resumes what was interrupted.
     """
-    from raven.film import finished  # noqa: PLC0415 - the others need none
+    from raven.film import film_in  # noqa: PLC0415 - the others need none
 
     configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
     source, output = source.absolute(), output.absolute()
     begun = time.monotonic()
-    film = None if force else finished(output, source, profile)
+    film = None if force or film_in(output) is None else _finished(settings, source, output, profile)
     already = film is not None
     if film is None:
         film = _encode(settings, source, output, profile, workers, anew=force, strict=strict)
     _tell(film.task, output, time.monotonic() - begun, already=already, as_json=as_json)
+
+
+def _finished(settings: Settings, source: Path, output: Path, profile: str) -> Finished | None:
+    from raven.film import finished  # noqa: PLC0415
+    from raven.profile import known_profile  # noqa: PLC0415 - a new film loads it while its source is opened
+
+    return finished(output, source, known_profile(settings.profiles, profile))
 
 
 def _encode(
@@ -108,9 +115,8 @@ def _encode(
 
     box = cutter_box(settings.limits, settings.cpu_seconds)
     with closing(CutterAhead(box)) as ahead:  # first of all, since it loads as much as what follows
-        from raven.local import LocalFarm, default_workers, known_profile  # noqa: PLC0415
+        from raven.local import LocalFarm, default_workers  # noqa: PLC0415
 
-        known_profile(settings, profile)
         workers = workers or default_workers()
         farm = LocalFarm(settings, source, output, profile, workers, anew=anew, strict=strict)
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raven import names
 from raven.errors import UsageError
+
+if TYPE_CHECKING:
+    from raven.profile import Profile
 
 STATE = ".raven"
 """Folder of an encode that is on its way."""
@@ -58,11 +62,39 @@ def film_in(output: Path) -> dict[str, Any] | None:
     return None
 
 
-def finished(output: Path, source: Path, profile: str) -> Finished | None:
+MADE_FROM = "made_from"
+"""What stands in task.json of a film that `raven encode` has made."""
+
+
+def made_from(source: Path, profile: Profile) -> dict[str, str]:
+    """By what a source and a profile are known again, whatever they are called."""
+    try:
+        about = source.stat()
+        seen = f"{about.st_size}:{about.st_mtime_ns}"
+    except OSError:
+        seen = "unreadable"
+    content = profile.model_dump_json(exclude_defaults=True).encode()  # so a later Raven's new fields change nothing
+    return {"source": seen, "profile": hashlib.sha256(content).hexdigest()[:16]}
+
+
+def finished(output: Path, source: Path, profile: Profile) -> Finished | None:
     """The film, if this very source lies encoded in `output`. Raises UsageError if another one does."""
     task = film_in(output)
     if task is None or (output / STATE).exists():
         return None
+    _same_names(task, output, source, profile.name)
+    now = made_from(source, profile)
+    changed = [what for what, mark in task.get(MADE_FROM, {}).items() if mark != now.get(what)]
+    if changed:
+        raise UsageError(
+            f"{output} holds this film, but the {' and the '.join(changed)} has changed since; "
+            "give --force to encode it anew, or name another folder"
+        )
+    return Finished(output, task)
+
+
+def _same_names(task: dict[str, Any], output: Path, source: Path, profile: str) -> None:
+    """Raises UsageError where the film is of another source or profile."""
     try:
         size: int | None = source.stat().st_size
     except OSError:
@@ -74,4 +106,3 @@ def finished(output: Path, source: Path, profile: str) -> Finished | None:
         raise UsageError(
             f"{output} holds another film ({there[0]}, profile {there[2]}); name another folder or give --force"
         )
-    return Finished(output, task)

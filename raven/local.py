@@ -6,7 +6,6 @@ Its state lives in `OUTPUT/.raven` until the film is done, so that the same comm
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -27,9 +26,9 @@ from raven import names
 from raven.agent import Agent
 from raven.config import Settings, ffmpeg_path
 from raven.errors import TaskError, Unavailable, UsageError
-from raven.film import PARTS, STATE, Finished, film_in
+from raven.film import MADE_FROM, PARTS, STATE, Finished, film_in, made_from
 from raven.ports import Broker, Database
-from raven.profile import Profile, load_profiles
+from raven.profile import known_profile, load_profiles
 from raven.schema import migrate
 from raven.snapshot import Snapshot, read_snapshot
 from raven.wiring import open_broker, open_database, open_storage
@@ -62,6 +61,7 @@ class LocalFarm:
         self._state = output / STATE
         self._source, self._output, self._profile, self._anew = source, output, profile, anew
         self._strict = strict
+        self._made_from = made_from(source, known_profile(settings.profiles, profile))  # as they are at the beginning
         self._settings = settings.model_copy(
             update={
                 "database": f"sqlite://{quote(str(self._state.absolute()))}/raven.db",
@@ -147,13 +147,9 @@ class LocalFarm:
 
     def _fingerprint(self) -> str:
         """What a resumed film must have in common with the one begun."""
-        try:
-            about = self._source.stat()
-            seen = f"{about.st_size}:{about.st_mtime_ns}"
-        except OSError:
-            seen = "unreadable"
-        profile = known_profile(self._settings, self._profile).model_dump_json().encode()
-        return f"{self._source}:{seen}:{self._profile}:{self._strict}:{hashlib.sha256(profile).hexdigest()[:16]}"[-255:]
+        about = self._made_from
+        mark = f"{self._source}:{about['source']}:{self._profile}:{self._strict}:{about['profile']}"
+        return mark[-255:]
 
     def _start(self, ahead: CutterAhead | None) -> threading.Thread:
         self._broker, storage = open_broker(self._settings), open_storage(self._settings)
@@ -220,12 +216,21 @@ class LocalFarm:
                 _remove(self._output / name)
             self._cleared.touch()
         made = self._state / "objects" / names.out_prefix(TASK)
+        if (made / names.TASK_JSON).exists():
+            self._mark(made / names.TASK_JSON)
         for name in PARTS:
             if (made / name).exists():
                 (made / name).replace(self._output / name)
         film = Finished(self._output, json.loads((self._output / names.TASK_JSON).read_text("utf-8")))
         self._collected = True
         return film
+
+    def _mark(self, file: Path) -> None:
+        """Has task.json say what the film is made from, so that the same command knows it again."""
+        marked = self._state / "tmp" / names.TASK_JSON
+        task = json.loads(file.read_text("utf-8")) | {MADE_FROM: self._made_from}
+        marked.write_text(json.dumps(task, indent=2) + "\n", encoding="utf-8")
+        marked.replace(file)
 
     @property
     def _cleared(self) -> Path:
@@ -246,11 +251,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def known_profile(settings: Settings, name: str) -> Profile:
-    """Raises UsageError when there is no such profile."""
-    profiles = load_profiles(settings.profiles)
-    if name not in profiles:
-        raise UsageError(f"there is no profile {name!r}; known are {', '.join(sorted(profiles))}")
-    return profiles[name]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from raven.errors import ConfigError
+from raven.errors import ConfigError, UsageError
 from raven.media.grid import Grid
 from raven.model import AudioRendition, Encoder
 from raven.values import Name, Rational, Word
@@ -228,6 +228,14 @@ def load_profiles(extra: Path | None = None) -> Mapping[str, Profile]:
         files += [(str(f), _read(f)) for f in sorted(extra.glob("*.toml"))]
     profiles = (parse_profile(text, name) for name, text in files)
     return {profile.name: profile for profile in profiles}
+
+
+def known_profile(extra: Path | None, name: str) -> Profile:
+    """Raises UsageError when there is no such profile."""
+    profiles = load_profiles(extra)
+    if name not in profiles:
+        raise UsageError(f"there is no profile {name!r}; known are {', '.join(sorted(profiles))}")
+    return profiles[name]
 
 
 def _read(file: Path) -> str:

@@ -215,6 +215,22 @@ class TestTheSameFolderAgain:
     def test_another_profile_is_refused_too(self, raven: Raven, film: Film, clip: Path) -> None:
         assert raven.run(clip, film.folder, "--profile", "six").status == 2
 
+    def test_a_source_or_a_profile_that_has_changed_since_is_told(
+        self, raven: Raven, film: Film, clip: Path, tmp_path: Path
+    ) -> None:
+        """By name and size they are the same."""
+        before, seen = stamps(film.folder), clip.stat()
+        os.utime(clip, ns=(seen.st_atime_ns, seen.st_mtime_ns + 1))
+        said = raven.run(clip, film.folder, "--profile", "quick")
+        os.utime(clip, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        assert (said.status, "the source has changed since; give --force" in said.stderr) == (2, True)
+
+        profile = (raven.profiles / "quick.toml").read_text("utf-8")
+        (tmp_path / "quick.toml").write_text(profile.replace("crf = 28", "crf = 29"), encoding="utf-8")
+        said = raven.run(clip, film.folder, "--profile", "quick", RAVEN_PROFILES=str(tmp_path))
+        assert (said.status, "the profile has changed since; give --force" in said.stderr) == (2, True)
+        assert stamps(film.folder) == before
+
     def test_force_replaces_the_film_and_leaves_foreign_files_alone(self, raven: Raven, tmp_path: Path) -> None:
         output = tmp_path / "out"
         raven.encode(generate_clip(tmp_path / "long.mp4", 200), output)
