@@ -17,6 +17,7 @@ import click
 from raven import __version__, names
 from raven.config import Settings
 from raven.display import choose_display
+from raven.errors import UsageError
 from raven.log import configure
 from raven.settings_option import with_settings
 
@@ -64,11 +65,22 @@ def main() -> None:
     """Raven encodes a video into adaptive HLS and DASH, on this machine or on a farm."""
 
 
+def _local(source: Path) -> Path:
+    """The source's own path. Raises UsageError where it is a URL."""
+    scheme, colon, rest = str(source).partition(":/")
+    if colon and scheme.isalnum() and not source.exists():
+        url = f"{scheme}://{rest.lstrip('/')}"  # a path has lost a slash of it
+        raise UsageError(f"{url} is a URL, and this command reads files; download it, or `raven submit` it to a farm")
+    return source.absolute()
+
+
 @main.command()
 @click.argument("source", type=click.Path(path_type=Path, readable=False))  # the master says it better
 @click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to fill.")
 @click.option("--profile", default="default", show_default=True, help="Ladder and options; see `raven profiles`.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores]")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores, 2 at least]"
+)
 @click.option("--force", is_flag=True, help="Encode anew what lies encoded there.")
 @click.option("--strict", is_flag=True, help="Refuse a source that is damaged or ends before its time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout at the end.")
@@ -90,7 +102,7 @@ def encode(  # noqa: PLR0913, PLR0917 - one for each option of the command
     from raven.film import film_in  # noqa: PLC0415 - the others need none
 
     configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
-    source, output = source.absolute(), output.absolute()
+    source, output = _local(source), output.absolute()
     begun = time.monotonic()
     film = None if force or film_in(output) is None else _finished(settings, source, output, profile)
     already = film is not None
@@ -153,8 +165,8 @@ def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, 
     if not already:
         click.echo(f"  in {seconds:.1f} s ({task['duration'] / seconds:.2f}x real time)")
     click.echo(f"  {rungs}; {task['bytes'] / 1e6:.1f} MB")
-    for warning in task.get("warnings", []):
-        click.echo(f"  Note: {warning}")
+    for note in [*task.get("warnings", []), *(f"not converted: {text}" for text in task["source"]["ignored"])]:
+        click.echo(f"  Note: {note}")
     click.echo(f"  HLS   {hls}\n  DASH  {dash}")
 
 
@@ -171,7 +183,7 @@ def probe(settings: Settings, source: Path, as_json: bool) -> None:
     from raven.sandbox import cutter_box  # noqa: PLC0415
 
     box = cutter_box(settings.limits, settings.cpu_seconds)
-    path, ffmpeg = resolve(str(source.absolute()), "/"), ffmpeg_path(settings)
+    path, ffmpeg = resolve(str(_local(source)), "/"), ffmpeg_path(settings)
     facts = look(path, StopSignal(), settings.limits, box, settings.stall_seconds, ffmpeg)
     if as_json:
         click.echo(facts.model_dump_json())

@@ -146,6 +146,12 @@ def test_a_folder_below_a_file_is_wrong_use(raven: Raven, tmp_path: Path) -> Non
     check_refused(raven.run(source, source / "out"), 2, "cannot be written")
 
 
+def test_a_url_is_wrong_use_and_told_as_one(raven: Raven, tmp_path: Path) -> None:
+    ran = raven.run(Path("https://media.example/a.mp4"), tmp_path / "out", "--json")
+    check_refused(ran, 2, "https://media.example/a.mp4 is a URL")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_profile_that_is_not_known_is_wrong_use(raven: Raven, tmp_path: Path) -> None:
     source, output = generate_clip(tmp_path / "clip.mp4", 10), tmp_path / "out"
     ran = raven.run(source, output, "--profile", "cinema", "--json")

@@ -414,6 +414,13 @@ class TestNames:
         Film(tmp_path / "new" / "out").check_frames(10)
 
 
+def test_what_a_film_leaves_out_of_its_source_is_said(raven: Raven, tmp_path: Path) -> None:
+    one, two = generate_clip(tmp_path / "one.mp4", 10), tmp_path / "two.mkv"
+    run_ffmpeg(["-i", str(one), "-map", "0:v", "-map", "0:v", "-map", "0:a", "-c", "copy", str(two)])
+    said = raven.run(two, tmp_path / "out", "--profile", "quick")
+    assert (said.status, "  Note: not converted: video stream 1" in said.stdout) == (0, True), said.stdout
+
+
 class TestPicturesOfAllShapes:
     @pytest.mark.parametrize(
         ("size", "rungs"),
