@@ -66,7 +66,8 @@ class Consumer(Protocol):
     def pause(self) -> None:
         """No message is handed to this consumer until the next `take`; none is hoarded during long work."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """What it holds goes back to the queue, and what is still said of that counts no more."""
 
 
 @dataclass(frozen=True)

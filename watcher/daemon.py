@@ -110,7 +110,6 @@ def _turn(watcher: Watcher, signals: Signals, notifier: Notifier, leads: threadi
         except Standby as error:
             if not known or leads.is_set():
                 log.info("this watcher stands by", reason=str(error))
-                watcher.stand_by()
             leads.clear()
             known, waits.fault = True, None
             signals.draining.wait(PAUSE)

@@ -73,6 +73,7 @@ class Watcher:
         self._looked = self._cared = self._said = self._gathered = float("-inf")
         self._hears_since: int | None = None  # all that nodes say is heard at once
         self._heard = 0
+        self._consumes = False
         self._connected: float | None = None
         self._held: list[Delivery] = []  # taken, but not in the database yet
         self._cared_until = self._searched_until = 0  # numbers of tasks: where the next slices begin
@@ -81,7 +82,7 @@ class Watcher:
         """Takes what is reported, looks at the rows when it is time, hands out jobs. Raises Unavailable; Standby, or
         SchemaDiffers after a migration, before it takes anything from the broker that is another watcher's. `beat` is
         called often, as a turn may be long."""
-        check(self._database)
+        self._check()
         self._mind_gaps(self._take_reports())
         now = time.monotonic()
         if now - self._cared >= CARE_SECONDS:
@@ -95,8 +96,22 @@ class Watcher:
         for task, error in self._dispatcher.fill(self._clock()).items():
             self._planner.due.touch([task]) if error is None else self._planner.give_up(task, error)
 
-    def stand_by(self) -> None:
-        """Another watcher is at work: what this one has taken and not written goes back to the broker."""
+    def _check(self) -> None:
+        """That the database answers, and to this watcher. Raises Unavailable, SchemaDiffers."""
+        try:
+            check(self._database)
+        except Unavailable:
+            if self._consumes:
+                self._let_go()
+            raise
+        self._consumes = True
+
+    def _let_go(self) -> None:
+        """What this one has taken and not written goes back to the broker: another watcher may be at work, or soon.
+
+        It may be this one alone that has lost the database, and reports that it kept would be heard by nobody.
+        """
+        self._consumes = False
         self._reports.close()
         self._reports = self._broker.consumer(names.REPORTS, prefetch=REPORT_BATCH)
         self._held, self._hears_since = [], None

@@ -9,37 +9,47 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import compress
-from typing import TypeAlias
 
 from raven import names
 from raven.errors import Unavailable
 from raven.ports import Consumer
 
+
 # not SimpleQueue, whose get(timeout) can wait for ever when another thread snatches what woke it (CPython 3.11)
-_Queue: TypeAlias = "queue.Queue[bytes | None]"
-"""Ends with None once the broker is closed."""
+class _Queue(queue.Queue["bytes | None"]):
+    """Ends with None once the broker is closed."""
+
+    def put_back(self, bodies: Sequence[bytes]) -> None:
+        """To where they were: before all else."""
+        with self.mutex:
+            self.queue.extendleft(reversed(bodies))
+            self.not_empty.notify(len(bodies))
+
+
 KNOWN = frozenset([*names.QUEUES, *map(names.dead_letters, names.QUEUES)])
 
 
 class _Held:
-    """A delivery; none comes again, as a process does not lose its own threads."""
+    """A delivery; it comes again only if its consumer is closed, as a process does not lose its own threads."""
 
-    def __init__(self, body: bytes, dead: _Queue, free: threading.Semaphore) -> None:
+    def __init__(self, body: bytes, owner: _Consumer) -> None:
         self.body = body
-        self._dead, self._free = dead, free
+        self._owner = owner
 
     def ack(self) -> None:
-        self._free.release()
+        self._owner.settle(self)
 
     def reject(self) -> None:
-        self._dead.put(self.body)
-        self._free.release()
+        if self._owner.settle(self):
+            self._owner.dead.put(self.body)
 
 
 class _Consumer:
-    def __init__(self, source: _Queue, dead: _Queue, prefetch: int) -> None:
-        self._source, self._dead = source, dead
+    def __init__(self, source: _Queue, dead: _Queue, prefetch: int, *, needs_ack: bool = True) -> None:
+        self._source, self.dead = source, dead
         self._free = threading.Semaphore(prefetch)
+        self._held: dict[_Held, None] = {}
+        self._needs_ack = needs_ack
 
     def take(self, timeout: float) -> _Held | None:
         deadline = time.monotonic() + max(timeout, 0.001)
@@ -49,7 +59,18 @@ class _Consumer:
         if body is None:
             self._free.release()
             return None
-        return _Held(body, self._dead, self._free)
+        held = _Held(body, self)
+        if self._needs_ack:
+            self._held[held] = None
+        return held
+
+    def settle(self, held: _Held) -> bool:
+        """Whether it was still held."""
+        if held not in self._held:
+            return False
+        del self._held[held]
+        self._free.release()
+        return True
 
     def _next(self, deadline: float) -> bytes | None:
         try:
@@ -67,14 +88,15 @@ class _Consumer:
         """Nothing is handed over but by `take`."""
 
     def close(self) -> None:
-        """Nothing to release."""
+        held, self._held = self._held, {}
+        self._source.put_back([delivery.body for delivery in held])
 
 
 class LocalBroker:
     """Queues of one process, shared by all its threads."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, _Queue] = defaultdict(queue.Queue)
+        self._queues: dict[str, _Queue] = defaultdict(_Queue)
         self._listeners: list[_Queue] = []
         self._lock = threading.Lock()
         self._since = time.monotonic()
@@ -102,9 +124,9 @@ class LocalBroker:
 
     def listener(self) -> Consumer:
         with self._lock:
-            own: _Queue = queue.Queue()
+            own = _Queue()
             self._listeners.append(own)
-            return _Consumer(own, queue.Queue(), sys.maxsize)  # its deliveries need no ack
+            return _Consumer(own, _Queue(), sys.maxsize, needs_ack=False)
 
     def depth(self, queue: str) -> int:
         return self._queues[queue].qsize()

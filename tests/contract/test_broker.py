@@ -209,6 +209,20 @@ def test_a_closed_consumer_is_handed_nothing_more(join: Join) -> None:
     assert bodies(other, 4) == [b"0", b"1", b"2", b"3"]
 
 
+def test_what_a_closed_consumer_holds_goes_back_and_what_it_has_answered_does_not(join: Join) -> None:
+    """A watcher that has lost its database gives up what it cannot write; another one takes it."""
+    closed, sender = join().consumer(QUEUE, 10), join()
+    for number in range(4):
+        sender.publish(QUEUE, b"%d" % number)
+    first, *others = [taken(closed) for _ in range(4)]
+    first.ack()
+    closed.close()
+    for delivery in others:
+        delivery.ack()
+    other = join().consumer(QUEUE, 10)
+    assert sorted(bodies(other, 3)) == [b"1", b"2", b"3"]
+
+
 def test_a_broadcast_reaches_all_who_listen_each_once(join: Join) -> None:
     """A cancel is for every node, and a listener has no ack to give: it must not stop after the first ones."""
     listeners = [join().listener() for _ in range(3)]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from raven import messages, names
 from raven.adapters.local_broker import LocalBroker
+from raven.alive import Alive
 from raven.config import Settings
-from raven.errors import Unavailable
+from raven.errors import Standby, Unavailable
 from raven.messages import Done, Progress, Started
 from raven.ports import Database
 from raven.profile import load_profiles
+from tests.contract.brokers import Join
 from tests.contract.databases import new_database
+from tests.waiting import wait_until
 from watcher.dispatch import LOST_SECONDS
 from watcher.rows import JobRow, JobState
 from watcher.store import Store
@@ -175,6 +179,72 @@ def test_while_the_broker_is_away_no_lease_lapses(
     assert (job(database).state, job(database).attempt) == (JobState.RUNNING, 1)
     live(watcher, clock, 3)
     assert (job(database).attempt, job(database).failures) == (2, 1)
+
+
+class Cut:
+    """The way to a database that can be cut."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self.fault = database, list[Unavailable]()
+
+    def __getattr__(self, name: str) -> Any:
+        if self.fault:
+            raise self.fault[0]
+        return getattr(self._database, name)
+
+
+@pytest.mark.parametrize("fault", [Unavailable("no route to host"), Standby("another one has the lock")])
+def test_a_watcher_that_has_lost_its_database_leaves_the_reports_to_another(
+    fault: Unavailable, database: Database, join: Join
+) -> None:
+    """It may be the only one that has, and what it hoarded nobody would hear: leases would lapse."""
+    # Given a watcher that is at work and loses its database
+    way = Cut(database)
+    watcher = Watcher(Settings(poll_seconds=0.001), cast("Database", way), join(), load_profiles())
+    watcher.turn()
+    way.fault.append(fault)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            watcher.turn()
+
+    # When another one listens, then it hears all that is said
+    other, node = join().consumer(names.REPORTS, REPORT_BATCH), join()
+    assert other.take(0) is None
+    said = [messages.encode(Alive(node=f"n{number}", role="worker", slots=1, build="1")) for number in range(20)]
+    for report in said:
+        node.publish(names.REPORTS, report)
+    taken = [delivery for _ in said if (delivery := other.take(5)) is not None]
+    assert sorted(delivery.body for delivery in taken) == sorted(said)
+
+    # And the first one hears what comes once it has its database back
+    other.close()
+    way.fault.clear()
+    wait_until(lambda: hears(watcher, database) == 20, "all nodes are heard of")
+
+
+def hears(watcher: Watcher, database: Database) -> int:
+    watcher.turn()
+    return len(database.query("SELECT name FROM nodes"))
+
+
+def test_a_watcher_whose_database_goes_while_it_writes_reports_gives_them_back(
+    watcher: Watcher, database: Database, broker: Broker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def goes(*_: object) -> None:
+        way.fault.append(Unavailable("Lost connection to server during query"))
+        raise way.fault[0]
+
+    way = Cut(database)
+    cut_off = Watcher(Settings(poll_seconds=0.001), cast("Database", way), broker, load_profiles(), clock)
+    cut_off.turn()
+    say(broker, Progress(**ABOUT, done=5))
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "apply_all", goes)
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                cut_off.turn()
+    watcher.turn()
+    assert job(database).done == 5
 
 
 def test_a_broker_that_does_not_answer_is_asked_once_a_turn(
