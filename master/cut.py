@@ -43,8 +43,14 @@ EARLY_AUDIO = 5
 """Seconds of sound before the first picture that are carried; the encoder trims to the origin exactly."""
 
 
-class TimeMissing(SourceUnreadable):
-    """A packet without a time: this source must be conformed."""
+RARE = 4
+"""Chunks that one may have to decode before it begins: what is stored and decoded grows with the square of that."""
+FAR = Fraction(30)
+"""Seconds of them that are borne however short the chunks are."""
+
+
+class Uncuttable(SourceUnreadable):
+    """This source must be conformed: a packet has no time, or keyframes are too far apart."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,9 @@ class NutFile:
         self._step = math.ceil(COUNTER_STEP / self._tick)
 
     def shifted(self, packet: Packet) -> int:
-        """Time of a source packet in the object. Raises TimeMissing when it has none."""
+        """Time of a source packet in the object. Raises Uncuttable when it has none."""
         if packet.pts is None:
-            raise TimeMissing("the source has packets without time stamps, which cannot be cut exactly")
+            raise Uncuttable("the source has packets without time stamps, which cannot be cut exactly")
         return int(packet.pts) + self._shift
 
     def write(self, packet: Packet, pts: int) -> None:
@@ -131,6 +137,8 @@ class VideoSource:
     folder: Path
     ready: Callable[[int, Path], None]
     """Takes each chunk when it is whole."""
+    again: bool = False
+    """Whether it can be read again, and so conformed instead."""
 
     @property
     def tick(self) -> Fraction:
@@ -157,7 +165,7 @@ class VideoCutter:
         self._index = 0
         self._file = self._open()
         self._pending: list[_Cut] = []
-        self._starts: list[int] = []  # ordinals of the keyframes that the next chunk may begin at
+        self._starts: list[tuple[int, int]] = []  # ordinals and frames of the keyframes the next chunk may begin at
         self._last_frame = 0
         self._shown = 0
         """When the last packet is shown, ticks."""
@@ -180,7 +188,7 @@ class VideoCutter:
         return self._grid.whole_chunks(self.frames)
 
     def feed(self, packet: Packet) -> None:
-        """Takes the next video packet. Raises TimeMissing when it has no time."""
+        """Takes the next video packet. Raises Uncuttable when it has no time."""
         cut = self._look(packet)
         if not packet.is_discard:
             self._gap = max(self._gap, self._grid.time_of(cut.frame - self._last_frame))
@@ -239,8 +247,8 @@ class VideoCutter:
         """Puts a packet into the open chunk, or aside once the chunk's end is reached."""
         if cut.key and cut.frame <= self._end - self._lead:
             # the next chunk begins at an IDR, or one keyframe before what only recovers, maybe late
-            ordinal = self._file.packets + len(self._pending)
-            self._starts = [ordinal] if cut.clean else [*self._starts[-1:], ordinal]
+            start = (self._file.packets + len(self._pending), cut.frame)
+            self._starts = [start] if cut.clean else [*self._starts[-1:], start]
         if self._pending or cut.decode_frame >= self._end:
             self._pending.append(cut)
         else:
@@ -249,7 +257,9 @@ class VideoCutter:
     def _next_chunk(self) -> None:
         """Closes the open chunk and begins the next one with what that needs of the packets before its border."""
         done, held, taken = self._file, self._pending, self._lead_out()
-        kept, start = done.packets, self._starts[0] if self._starts else 0
+        kept, (start, key) = done.packets, self._starts[0] if self._starts else (0, 0)
+        if self._source.again and self._end - key > max(RARE * self._grid.chunk, self._grid.frame_at(FAR)):
+            raise Uncuttable("the source has too few keyframes to be cut into chunks")
         for cut in held[:taken]:
             done.write(cut.packet, cut.pts)
         done.close()
@@ -257,7 +267,7 @@ class VideoCutter:
         self._file, self._pending = self._open(), []
         for packet, pts in read_back(done.path, start, kept - start, self._tick):
             self._file.write(packet, pts)
-        self._starts = [s - start for s in self._starts if s < kept]
+        self._starts = [(ordinal - start, frame) for ordinal, frame in self._starts if ordinal < kept]
         for cut in held[max(0, start - kept) :]:
             self._place(cut)
         self._source.ready(self._index - 1, done.path)

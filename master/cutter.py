@@ -96,8 +96,9 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     cutter: VideoCutter | Conformer | None = None
     if opened.video is not None and facts.video is not None:
         grid = cutting.grid(facts.video.rate)
+        again = Path(order.path).is_file()
         way = VideoCutter if facts.video.way == "copy" else Conformer
-        cutter = way(VideoSource(opened.video, facts.video, facts.origin, grid, folder, chunk_ready))
+        cutter = way(VideoSource(opened.video, facts.video, facts.origin, grid, folder, chunk_ready, again))
     texts = Texts(opened, order.beside, folder, order.ffmpeg)
     health = Health(facts)
     captions: set[str] = set()
@@ -139,20 +140,38 @@ def _open(order: Order, say: Callable[[Event], None]) -> Opened:
 
 def obey(order: Order, say: Callable[[Event], None]) -> None:
     """Opens the source and probes or cuts it. One that cannot be cut by its packets is conformed, from its start."""
-    from master.cut import TimeMissing, nut_holds  # noqa: PLC0415 - probing alone needs no muxer
+    from master.cut import Uncuttable, nut_holds  # noqa: PLC0415 - probing alone needs no muxer
 
     if order.conform and not Path(order.path).is_file():
         raise SourceUnreadable("chunks of the source cannot be decoded, and a pipe cannot be read again")
+    handed = 0
+
+    def cut_so_far(event: Event) -> None:
+        nonlocal handed
+        handed = event.state.chunks if event.state else handed
+        say(event)
+
     try:
         with closing(_open(order, say)) as opened:
             if order.conform or (opened.video is not None and not nut_holds(opened.video)):
                 opened.conformed()
-            say(Event(state=PrepareResult(facts=opened.facts) if order.probe_only else cut(opened, order, say)))
-    except TimeMissing:
+            say(Event(state=PrepareResult(facts=opened.facts) if order.probe_only else cut(opened, order, cut_so_far)))
+    except Uncuttable:
         if not Path(order.path).is_file():
             raise  # a pipe cannot be read again
         with closing(_open(order, say)) as opened:
-            say(Event(state=cut(opened.conformed(), order, say)))
+            say(Event(state=cut(opened.conformed(), order, _silent_until(handed, say))))
+
+
+def _silent_until(chunks: int, say: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Tells no state until there are so many chunks again: those that are told of already stay what they were, as jobs
+    for them may still be handed out."""
+
+    def tell(event: Event) -> None:
+        early = event.state is not None and event.state.chunks < chunks
+        say(event.model_copy(update={"state": None}) if early else event)
+
+    return tell
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -392,6 +394,41 @@ def test_the_child_waits_until_each_object_was_taken(clips: Path, tmp_path: Path
 
     assert [e.key for e in events] == [None, "chunk-000000.nut", "chunk-000001.nut"]
     assert not any(e.state.complete for e in events if e.state is not None)
+
+
+RARE = Clip("mkv", 1000, h264("bframes=2:keyint=infinite:scenecut=0"))
+
+
+def test_a_film_with_too_few_keyframes_is_decoded_once_instead_of_for_each_chunk(clips: Path, tmp_path: Path) -> None:
+    """Each chunk would hold all packets since the keyframe: bytes and work that grow with the square of the length."""
+    *events, last = events_of(order(make(clips, RARE), tmp_path))
+
+    # Given that chunks of its packets were handed over before that was seen
+    way = [event.key.startswith("chunk-") for event in events if event.key is not None]
+    copied = way.index(False)
+    assert way == [True] * copied + [False] * 25
+    assert 30 * 25 // 40 <= copied < 25
+
+    # Then the end is complete, and no state on the way had fewer chunks than one before, or another way without them
+    states = [event.state for event in [*events, last] if event.state is not None]
+    assert [state.chunks for state in states] == sorted(state.chunks for state in states)
+    assert all(state.facts.video is not None for state in states)
+    assert {state.facts.video.way for state in states if state.chunks < copied and state.facts.video} == {"copy"}
+    assert last.state is not None
+    assert last.state.facts.video is not None
+    assert last.state.facts.video.way == "conform"
+    assert (last.state.complete, last.state.chunks, last.state.frames) == (True, 25, 1000)
+
+
+def test_a_pipe_with_too_few_keyframes_is_cut_all_the_same(clips: Path, tmp_path: Path) -> None:
+    """It cannot be read again."""
+    os.mkfifo(tmp_path / "pipe")
+    opened = open_source(str(make(clips, RARE)))
+    with closing(opened):
+        state = cut(opened, order(tmp_path / "pipe", tmp_path), lambda event: None)
+
+    assert state.facts.video is not None
+    assert (state.facts.video.way, state.complete, state.chunks) == ("copy", True, 25)
 
 
 def test_the_child_can_look_without_cutting(clips: Path, tmp_path: Path) -> None:
