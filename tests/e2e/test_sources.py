@@ -88,6 +88,15 @@ SORTS = [
         Fraction(60),
         lambda folder: make(folder, "console.mp4", *h264("bframes=2"), rate="719503/11972", seconds="2"),
     ),
+    # cut for half a minute, then decoded from the start
+    Sort(
+        "one keyframe in all",
+        200,
+        Fraction(5),
+        lambda folder: make(
+            folder, "call.mkv", *h264("keyint=infinite:scenecut=0:bframes=2"), rate="5", seconds="40"
+        ),
+    ),
     Sort("raw h264", 125, Fraction(25), lambda folder: make(folder, "raw.h264", *h264("bframes=3:keyint=30"))),
     Sort(
         "raw hevc at 50",
