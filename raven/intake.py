@@ -164,14 +164,31 @@ def codec_names(container: InputContainer) -> dict[int, str]:
 
     PyAV tells nothing of a stream without decoder, so this reads libavformat's own listing.
     """
+    pattern = r"^ *Stream #\d+:(\d+)[^:\n]*: (?:Video|Audio|Subtitle): ([^,\n]+)"
+    found = re.findall(pattern, _listing(container), re.MULTILINE)
+    return {int(index): re.sub(r"^none \((.*)\)$", r"\1", name.strip()) for index, name in found}
+
+
+def check_colours(container: InputContainer, video: Stream) -> None:
+    """Raises SourceRefused for Dolby Vision whose base layer is none by itself (profile 5; 10.0), for lack of a decoder
+    that turns it into any other colours."""
+    about = re.split(r"^ *Stream #\d+:(\d+)", _listing(container), flags=re.MULTILINE)
+    mine = dict(zip(about[1::2], about[2::2], strict=True)).get(str(video.index), "")
+    record = re.search(r"DOVI configuration record:.*\bprofile: (\d+),.*\bcompatibility id: 0\b", mine)
+    if record:
+        raise SourceRefused(
+            f"the video is Dolby Vision profile {record[1]}, whose colours are wrong on anything else, and no"
+            " decoder here converts it; export it as HDR10, as Dolby Vision profile 8, or as SDR"
+        )
+
+
+def _listing(container: InputContainer) -> str:
     before = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
-        listing: str = cast("Any", container).dumps_format()  # its stubs have forgotten it
+        return str(cast("Any", container).dumps_format())  # its stubs have forgotten it
     finally:
         av.logging.set_level(before)
-    found = re.findall(r"^ *Stream #\d+:(\d+)[^:\n]*: (?:Video|Audio|Subtitle): ([^,\n]+)", listing, re.MULTILINE)
-    return {int(index): re.sub(r"^none \((.*)\)$", r"\1", name.strip()) for index, name in found}
 
 
 def check_packets(packets: Iterable[Any]) -> None:

@@ -14,7 +14,16 @@ import av
 from av.format import Flags
 
 from raven.errors import NoDecoder, SourceUnreadable
-from raven.intake import Bring, OnlySource, check_container, check_packets, codec_names, demuxer_options, open_door
+from raven.intake import (
+    Bring,
+    OnlySource,
+    check_colours,
+    check_container,
+    check_packets,
+    codec_names,
+    demuxer_options,
+    open_door,
+)
 from raven.limits import Limits
 from raven.media.head import LATEST_KEY, SAMPLE_BYTES, first_frames, first_time, sample, seen_only
 from raven.media.packets import Continuity, join_fields
@@ -171,6 +180,8 @@ def _probe(container: InputContainer, door: OnlySource, wanted: Wanted) -> Opene
     flow = seen_only(_packets(container, streams + unseen, video, wanted.clock), unseen)
     head = sample(flow, video)
     check_packets(head)
+    if video is not None:
+        check_colours(container, video)
     facts = SourceFacts(
         container=container.format.name,
         duration=_claimed(container),

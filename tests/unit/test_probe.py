@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from raven.errors import SourceUnreadable
+from raven.errors import SourceRefused, SourceUnreadable
 from raven.media.probe import Opened, open_source
 from tests.media import run_ffmpeg
 
@@ -50,6 +51,33 @@ def test_a_capture_that_begins_long_before_its_first_keyframe_has_its_picture(tm
 def test_a_video_without_one_whole_picture_does_not_become_sound_alone(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreadable, match=r"the video \(stream 0\) has pictures, but none that can be decoded"):
         probed(capture(tmp_path, 60))
+
+
+def dolby_vision(folder: Path, profile: int, compatible: int) -> Path:
+    """HEVC in MP4 with a configuration record (Dolby Vision Streams Within the ISO BMFF, 3.2) put into its entry."""
+    source = folder / "film.mp4"
+    coding = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", "-tag:v", "hvc1"]
+    run_ffmpeg(["-loglevel", "fatal", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:d=1", *coding, str(source)])
+    flags = profile << 9 | 1 << 3 | 0b101  # level 1, with metadata and a base layer
+    record = struct.pack(">I4sBBHI16x", 32, b"dvcC", 1, 0, flags, compatible << 28)
+    data = bytearray(source.read_bytes())
+    entry = data.index(b"hvc1", data.index(b"stsd")) - 4
+    end = entry + int.from_bytes(data[entry : entry + 4], "big")
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"):
+        at = data.rindex(name, 0, entry + 8) - 4
+        data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + len(record)).to_bytes(4, "big")
+    data[end:end] = record
+    source.write_bytes(data)
+    return source
+
+
+def test_dolby_vision_that_no_other_decoder_shows_right_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SourceRefused, match=r"Dolby Vision profile 5, .* export it as HDR10"):
+        probed(dolby_vision(tmp_path, 5, 0))
+
+
+def test_dolby_vision_over_hdr10_is_taken_as_hdr10(tmp_path: Path) -> None:
+    assert probed(dolby_vision(tmp_path, 8, 1)).facts.video is not None
 
 
 def beside_a_large_picture(folder: Path, suffix: str, *still: str) -> Path:
