@@ -53,10 +53,10 @@ class SqliteDatabase:
         self._run("BEGIN IMMEDIATE", ())
         try:
             yield
-        except BaseException:
+            self._run("COMMIT", ())
+        except BaseException:  # a COMMIT that fails, as on a full disk, leaves the transaction open
             self._connection.rollback()
             raise
-        self._run("COMMIT", ())
 
     def close(self) -> None:
         self._connection.close()

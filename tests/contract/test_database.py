@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from raven.adapters.mariadb import SILENT_SECONDS, MariaDatabase
+from raven.adapters.sqlite import SqliteDatabase
 from raven.config import Settings
 from raven.errors import ConfigError, DataRefused, Standby, Unavailable
 from raven.ports import Database
@@ -159,6 +160,20 @@ def test_a_transaction_that_breaks_off_leaves_nothing_and_the_database_usable(co
     with ours.transaction():
         ours.execute(INSERT, ("after",))
     assert len(other.query("SELECT id FROM tasks")) == 2
+
+
+def test_a_commit_that_fails_leaves_nothing_and_the_database_usable(tmp_path: Path) -> None:
+    """As where a disk is full: SQLite keeps such a transaction open, and would refuse to begin another one for ever."""
+    with closing(SqliteDatabase(tmp_path / "raven.db")) as database:
+        database.execute("PRAGMA foreign_keys = ON")
+        database.execute(
+            "CREATE TABLE a (id INTEGER PRIMARY KEY, of INTEGER REFERENCES a DEFERRABLE INITIALLY DEFERRED)"
+        )
+        with pytest.raises(sqlite3.IntegrityError), database.transaction():
+            database.execute("INSERT INTO a (of) VALUES (7)")
+        with database.transaction():
+            database.execute("INSERT INTO a (id) VALUES (1)")
+        assert database.query("SELECT id FROM a") == [{"id": 1}]
 
 
 @pytest.mark.parametrize("value", [2**70, 1e300])
