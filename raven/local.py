@@ -131,10 +131,11 @@ class LocalFarm:
         rows = database.query("SELECT reference, status FROM tasks WHERE id = ?", (TASK,))
         if rows and (self._anew or rows[0]["reference"] != mark or rows[0]["status"] == "failed"):
             self._cleared.unlink(missing_ok=True)
-            database.execute("DELETE FROM jobs")
-            database.execute("DELETE FROM tasks")
+            database.execute("UPDATE tasks SET reference = NULL")  # if this is killed, it is of no source any more
             shutil.rmtree(self._state / "objects")
             (self._state / "objects").mkdir()
+            database.execute("DELETE FROM jobs")
+            database.execute("DELETE FROM tasks")
             rows = []
         if rows:
             Store(database).release_all(0)
