@@ -97,13 +97,11 @@ class MariaDatabase:
         try:
             with self._connected().cursor() as cursor:
                 yield cursor
-        except pymysql.ProgrammingError as error:
-            if error.args[0] == ER.NO_SUCH_TABLE:
-                raise NoSchema(f"database: {error.args[1]}; run `raven migrate`, or load db.sql into it") from error
-            raise
         except pymysql.DataError as error:
             raise DataRefused(f"MariaDB: {error.args[-1]}") from error
-        except (pymysql.OperationalError, pymysql.InterfaceError, pymysql.InternalError) as error:
+        except pymysql.Error as error:
+            if error.args and error.args[0] == ER.NO_SUCH_TABLE:
+                raise NoSchema(f"database: {error.args[1]}; run `raven migrate`, or load db.sql into it") from error
             if error.args and error.args[0] in LOCKED:
                 raise RowLocked(f"MariaDB: {error.args[-1]}") from error
             self._drop()

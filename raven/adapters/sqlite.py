@@ -41,12 +41,12 @@ class SqliteDatabase:
     def _run(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, parameters)
-        except sqlite3.OperationalError as error:
+        except (OverflowError, sqlite3.DataError) as error:
+            raise DataRefused(f"SQLite: {error}") from error
+        except sqlite3.Error as error:
             if str(error).startswith("no such table"):
                 raise NoSchema(f"database: {error}; run `raven migrate`, or load db.sql into it") from error
             raise Unavailable(f"SQLite: {error}") from error
-        except (OverflowError, sqlite3.DataError) as error:
-            raise DataRefused(f"SQLite: {error}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -191,6 +191,17 @@ def test_a_value_that_no_row_can_hold_is_the_value_s_fault_and_not_the_server_s(
     assert len(connect().query("SELECT id FROM tasks")) == 2
 
 
+@pytest.mark.parametrize(
+    "sql", ["INSERT INTO tasks (id, source) VALUES (1, '/b')", "SELECT FROM", "SELECT odd FROM tasks"]
+)
+def test_whatever_else_is_refused_is_the_database_s_trouble_and_no_single_value_s(sql: str, database: Database) -> None:
+    """Tables of another make, or whose numbers have come to their end: who asks waits for an operator."""
+    database.execute(INSERT, ("/a",))
+    with pytest.raises(Unavailable), database.transaction():
+        database.execute(sql)
+    assert database.query("SELECT source FROM tasks") == [{"source": "/a"}]
+
+
 def test_who_is_alone_stays_alone_over_a_value_that_no_row_can_hold(mariadb_server: MariaDb, mariadb_url: str) -> None:
     """The connection is the lock: were it given up, another one could take it, and lose it by the same row."""
     url = load_schema(mariadb_server, mariadb_url)
