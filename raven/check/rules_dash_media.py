@@ -196,6 +196,25 @@ def trick_mode_has_main(tree: Tree) -> Faults:
                     yield Fault(group.where, f"trick mode of {value[:40] or 'nothing'}", "the @id of a set of video")
 
 
+@must("DASH-IF IOP 3.2.9")
+def trick_mode_is_told(tree: Tree) -> Faults:
+    """A set of single pictures beside a set that moves is one for trick mode, and says so; else players play it."""
+    for period in tree.mpd.periods if tree.mpd else ():
+        groups = [(group, tree.in_set(group)) for group in period.sets if group.media == "video"]
+        still = [group for group, tracks in groups if tracks and all(map(_single_pictures, tracks))]
+        for group in still if len(still) < len(groups) else ():
+            if not any(d.scheme == _TRICK for d in group.descriptors):
+                yield Fault(group.where, "pictures that stand for half a second and more", f"a property {_TRICK}")
+
+
+def _single_pictures(track: Track) -> bool:
+    """Whether each fragment of a track is one sync sample that is shown for long."""
+    if any(f.samples > 1 or not f.sync for _, _, segment in track.pairs for f in segment.fragments):
+        return False
+    lengths = [Fraction(f.final, init.timescale) for init, _, segment in track.pairs for f in segment.fragments]
+    return 2 * sum(length >= Fraction(1, 2) for length in lengths) > len(lengths)
+
+
 @must("DASH-IF IOP 6.2.6")
 def thumbnails_are_tiles(tree: Tree) -> Faults:
     """A set of images has the grid of its tiles, `HxV`, and @width and @height that it divides."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from fractions import Fraction
 
+from raven.check import mpd
 from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.rules_dash import mpds
 from raven.check.tree import Tree
@@ -76,6 +78,37 @@ def video_attributes(tree: Tree) -> Faults:
                 missing = [n for n in ("width", "height") if not r.integer(n)] + ([] if r.rate() else ["frameRate"])
                 if missing:
                     yield Fault(r.where, f"no @{', no @'.join(missing)}")
+
+
+@must("ISO/IEC 23009-1 5.3.3.2")
+def set_limits_hold(tree: Tree) -> Faults:
+    """Least and greatest @width, @height, @frameRate and @bandwidth that an AdaptationSet states hold in it."""
+    for found in mpds(tree):
+        for group in found.sets:
+            for r in group.representations:
+                for name in ("width", "height", "frameRate", "bandwidth"):
+                    limit = name[0].upper() + name[1:]
+                    least, most = (mpd.rate(group.attributes.get(f"{end}{limit}")) for end in ("min", "max"))
+                    value = r.rate(name)
+                    if value and ((least and value < least) or (most and value > most)):
+                        yield Fault(r.where, f"@{name} {r.attributes[name]}", f"within @min{limit} and @max{limit}")
+
+
+@must("ISO/IEC 23009-1 5.3.3.2")
+def set_shape_holds(tree: Tree) -> Faults:
+    """@par of an AdaptationSet is the shape of its pictures, but for the rounding to whole pixels."""
+    for found in mpds(tree):
+        for group in found.sets:
+            shape = mpd.ratio(group.attributes.get("par"))
+            for r in group.representations if shape else ():
+                width, height, pixel = r.integer("width"), r.integer("height"), mpd.ratio(r.attributes.get("sar")) or 1
+                if (
+                    width
+                    and height
+                    and shape
+                    and abs(shape * height - width * pixel) > 2 * max(Fraction(1), shape) + Fraction(width, 50)
+                ):
+                    yield Fault(r.where, f"{width}x{height}", f"@par {group.attributes['par'][:20]}")
 
 
 @must("DASH-IF IOP 3.2.4")

@@ -477,6 +477,21 @@ SETS: dict[str, Mutation] = {
         put("text/init.mp4", init("text", 1000, box("tx3g", bytes(8)))),
     ),
 }
+
+
+def _undeclared_stills(reader: MemoryReader) -> None:
+    """A picture a second where the set for trick mode was, which does not say any more that it is one."""
+    main, trick = (
+        reader.files[MPD].decode().split(' <EssentialProperty schemeIdUri="http://dashif.org/guidelines/trickmode"')
+    )
+    trick = trick.partition("/>")[2].replace("360p/", "stills/")
+    reader.files[MPD] = (main + trick).encode()
+    reader.files["stills/init.mp4"] = reader.files["360p/init.mp4"]
+    for name, span in zip(NAMES, SPANS, strict=True):
+        pictures = [gop(GRID, at, 1, every=25) for at in range(span.first, span.last, 25)]
+        reader.files[f"stills/{name}"] = segment(1 + span.first // 25, pictures)
+
+
 DASH: dict[str, Mutation] = {
     "mpd-namespace": swap(MPD, "urn:mpeg:dash:schema:mpd:2011", "urn:mpeg:dash:schema:mpd:2012"),
     "mpd-names-profiles": swap(MPD, 'profiles="urn:mpeg:dash:profile:cmaf:2019"', ""),
@@ -540,6 +555,9 @@ DASH: dict[str, Mutation] = {
         "</AdaptationSet></Period>",
     ),
     "trick-mode-has-main": swap(MPD, 'trickmode" value="0"', 'trickmode" value="77"'),
+    "trick-mode-is-told": _undeclared_stills,
+    "set-limits-hold": swap(MPD, 'AdaptationSet id="0"', 'AdaptationSet id="0" maxWidth="900"'),
+    "set-shape-holds": swap(MPD, 'AdaptationSet id="0"', 'AdaptationSet id="0" par="1:1"'),
     "thumbnails-are-tiles": swap(MPD, 'value="2x2"', 'value="3x3"'),
 }
 MUTATIONS: dict[str, Mutation] = (
