@@ -32,8 +32,6 @@ class Chunks:
     done: int = 0
     frames: int = 0
     """Frames so far of those that nodes have."""
-    failed: int = 0
-    """Failed, cancelled or unusable."""
 
     def missing(self, wanted: int) -> range:
         """Positions to add for `wanted` chunks; all where some are gone from the middle, as adding twice is once."""
@@ -85,7 +83,6 @@ class Ledger:
             ready=next(n for n in range(len(chunks) + 1) if n not in done),
             done=len(done),
             frames=sum(row.done for row in chunks.values() if row.state in HELD),
-            failed=sum(row.state in ENDED_BADLY for row in chunks.values()),
         )
         others = {(row.kind, row.position): row for row in every if row.kind not in (CHUNK, SECOND)}
         faults = [row for row in work if row.kind != SECOND and row.state in ENDED_BADLY and not was_overtaken(row)]
@@ -126,6 +123,5 @@ def counted(
         ready=min((int(row["first"]) for row in chunks if row["state"] != JobState.DONE), default=known),
         done=done,
         frames=sum(int(row["done"]) for row in held if row["kind"] == CHUNK),
-        failed=known - done - sum(int(row["n"]) for row in chunks if row["state"] in OPEN),
     )
     return Ledger(numbers, rows, sum(int(row["n"]) for row in opened) - idle, idle, fault)

@@ -54,9 +54,6 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         return self._database.transaction()
 
-    def job(self, job: int) -> JobRow | None:
-        return self.jobs([job]).get(job)
-
     def jobs(self, ids: Sequence[int]) -> dict[int, JobRow]:
         """Those that exist, by id."""
         if not ids:

@@ -204,12 +204,6 @@ def _of(row: JobRow, message: str) -> Failed:
     return Failed(**about, node=row.node or "?", instance=row.instance or "", message=message)
 
 
-def queued(row: JobRow, now: int) -> Transition:
-    """Handed to the broker."""
-    values = {"state": JobState.QUEUED, "changed_at": now}
-    return Transition(row.id, frozenset({JobState.WAITING}), row.attempt, values, "queued")
-
-
 def unqueued(row: JobRow, now: int) -> Transition:
     """The broker did not take it: nothing was lost, the attempt stands."""
     values = {"state": JobState.WAITING, "changed_at": now}

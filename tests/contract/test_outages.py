@@ -112,9 +112,7 @@ def say(broker: Broker, report: Started | Progress | Done) -> None:
 
 
 def job(database: Database, number: int = 1) -> JobRow:
-    row = Store(database).job(number)
-    assert row is not None
-    return row
+    return Store(database).jobs([number])[number]
 
 
 def live(watcher: Watcher, clock: Clock, seconds: float) -> None:

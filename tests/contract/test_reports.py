@@ -93,8 +93,7 @@ def watcher(database: Database, broker: LocalBroker) -> Watcher:
     watcher.turn()
     say(broker, Started(task=1, job=1, attempt=1, node="a").model_dump())
     watcher.turn()
-    row = Store(database).job(1)
-    assert row is not None
+    row = Store(database).jobs([1])[1]
     assert (row.kind, row.state) == ("prepare", "running")
     return watcher
 
@@ -132,7 +131,7 @@ def test_a_report_that_no_row_can_hold_is_dead_lettered_and_harms_nothing(
     what: str, watcher: Watcher, broker: LocalBroker, database: Database
 ) -> None:
     """It goes to the dead letters alone: what is reported before and after it counts."""
-    before = Store(database).job(1)
+    before = Store(database).jobs([1])
     say(broker, messages.encode(Alive(node="before", role="worker", slots=2, build="1")))
     say(broker, POISON[what])
     say(broker, messages.encode(Alive(node="after", role="worker", slots=3, build="1")))
@@ -140,7 +139,7 @@ def test_a_report_that_no_row_can_hold_is_dead_lettered_and_harms_nothing(
     assert broker.depth(names.dead_letters(names.REPORTS)) == 1
     assert broker.depth(names.REPORTS) == 0
     assert Nodes(database).slots(0)["worker"] == 5
-    assert Store(database).job(1) == before
+    assert Store(database).jobs([1]) == before
 
 
 def test_the_longest_complaint_of_a_node_fits(watcher: Watcher, broker: LocalBroker, database: Database) -> None:

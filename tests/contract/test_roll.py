@@ -74,9 +74,7 @@ class Farm:
         return int(self.database.query("SELECT MAX(id) AS id FROM jobs WHERE kind = 'prepare'")[0]["id"])
 
     def row(self, job: int) -> JobRow:
-        found = self.store.job(job)
-        assert found is not None
-        return found
+        return self.store.jobs([job])[job]
 
     def order(self, lane: str = "master") -> dict[str, Any]:
         """The newest order in a queue."""

@@ -42,7 +42,7 @@ from watcher.ledger import CHUNK, CONFORM, SECOND, Ledger, is_idle, was_overtake
 from watcher.orders import announce_order, audio_samples, duration, order, publish_order, purge_order
 from watcher.plan import NewJob, Plan, plan, plan_deleted, prepared, unclean
 from watcher.rows import ENDED, HELD, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
-from watcher.transitions import Limits, again, cancelled, on_lapse, on_report, on_stall, queued, settled, unqueued
+from watcher.transitions import Limits, again, cancelled, on_lapse, on_report, on_stall, settled, unqueued
 
 LIMITS = Limits(lease_ms=30_000, attempts=4)
 LOST_MS = 20_000
@@ -328,7 +328,8 @@ class Farm:
             job = self._order(row)
             if job is None:
                 continue
-            assert self.apply(queued(row, self.now))
+            taken = {"state": JobState.QUEUED, "changed_at": self.now}
+            assert self.apply(Transition(row.id, frozenset({JobState.WAITING}), row.attempt, taken, "queued"))
             if fate in ("sent", "denied"):
                 self.queue.append(Letter(encode(job), ghost=fate == "denied"))
             if fate in ("refused", "denied"):

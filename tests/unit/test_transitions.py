@@ -25,7 +25,6 @@ from watcher.transitions import (
     on_lapse,
     on_report,
     on_stall,
-    queued,
     stalls,
     unqueued,
 )
@@ -460,10 +459,9 @@ def test_a_stuck_encode_is_a_failure_of_its_node() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(JobState))
-def test_only_a_waiting_job_is_queued_and_only_a_queued_one_taken_back(state: str) -> None:
+def test_only_a_queued_job_is_taken_back(state: str) -> None:
     row = job_row(state=state)
 
-    assert (queued(row, NOW).applied(row) is not None) == (state == "waiting")
     assert (unqueued(row, NOW).applied(row) is not None) == (state == "queued")
 
 
