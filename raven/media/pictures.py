@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from raven.media.fields import may_weave
-from raven.media.grid import LEAST_RATE, MAX_RATE, SMOOTH, capped_rate, choose_rate, raised_rate
+from raven.media.grid import LEAST_RATE, MAX_RATE, SLOW, SMOOTH, capped_rate, choose_rate, raised_rate
 from raven.media.hdr import content_light, mastering_display
 from raven.media.orient import orientation
 from raven.media.side_data import side_data
@@ -40,7 +40,7 @@ def video_facts(
     declared = [Fraction(r) for r in stated if r]
     rate = choose_rate(times if timed else [], declared, tick, seconds)
     # a container that counts its frames knows of all of them; else a slow beginning is no promise
-    even = raised_rate(rate, LEAST_RATE if video.frames else SMOOTH) if rate < LEAST_RATE else rate
+    even = raised_rate(rate, LEAST_RATE if video.frames or rate >= SLOW else SMOOTH)
     misplaced = timed and decode_timed(frames, times)
     aspect = Fraction(video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or 1) or Fraction(1)
     shown_width = max(1, round(frame.width * aspect))

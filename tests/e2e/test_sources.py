@@ -77,8 +77,8 @@ SORTS = [
     ),
     Sort(
         "slides",
-        100,
-        Fraction(5),
+        20,
+        Fraction(1),
         lambda folder: make(folder, "slides.mp4", *h264("bframes=0:keyint=2"), rate="1/5", seconds="20"),
         distinct=4,
     ),
