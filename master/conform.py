@@ -153,8 +153,8 @@ def _retimed(frame: VideoFrame) -> VideoFrame:
     return frame
 
 
-JITTER = Fraction(1, 20)
-"""Seconds that a frame of sound may be off its place: time stamps of live recordings jitter, and a break is a click."""
+JITTER = Fraction(1, 50)
+"""Seconds that a frame of sound may be off its place: time stamps in milliseconds are, and a frame may be shorter."""
 
 
 class SoundConformer:

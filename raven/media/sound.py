@@ -59,9 +59,8 @@ def _chain(track: AudioFacts, rendition: AudioRendition, samples: int) -> str:
     return ",".join(
         [
             f"asetpts=PTS-round({SHIFT}/TB)",  # takes the constant of the objects off
-            # onto absolute time: holes become silence, overlaps are dropped, the start is cut or padded to the origin;
-            # from 50 ms on, as stamps of live recordings jitter by 30, and what is mended is heard
-            f"aresample={rendition.sample_rate}:async=1:min_hard_comp=0.05:first_pts=0",
+            # onto absolute time: holes become silence, overlaps are dropped, the start is cut or padded to the origin
+            f"aresample={rendition.sample_rate}:async=1:min_hard_comp=0.02:first_pts=0",
             *channel_filters(track, rendition.channels),
             f"aformat=sample_fmts=fltp:channel_layouts={LAYOUTS[rendition.channels]}",
             f"apad=whole_len={samples}",  # silence to the end of the video

@@ -67,7 +67,7 @@ def test_the_command_of_a_track_of_six_channels() -> None:
     command = audio_command("ff", "/t/audio.nut", "/t", track(6, "5.1(side)"), groups, 480_000)
 
     # Then this is all of it: one input, an output for each group
-    head = "asetpts=PTS-round(60/TB),aresample=48000:async=1:min_hard_comp=0.05:first_pts=0,"
+    head = "asetpts=PTS-round(60/TB),aresample=48000:async=1:min_hard_comp=0.02:first_pts=0,"
     end = "apad=whole_len=480000,atrim=end_sample=480000"
     out = [
         "-threads:a", "1", "-output_ts_offset", "1", "-use_editlist", "0",
