@@ -226,6 +226,7 @@ def test_a_node_that_said_goodbye_alarms_nobody_and_one_that_vanished_can_be_for
     farm.daemons[node].kill()
     farm.start("worker", f"{node}-after")
     farm.until_seen(f"{node}-after")  # its first words came behind the last ones of the killed node
+    farm.daemons.pop(f"{node}-after").kill()
     assert later() == "silent"
     assert "is forgotten" in raven(farm, "nodes", "forget", node)
     assert later() == "nothing"
