@@ -1,10 +1,11 @@
 """Raven embedded against one plain ffmpeg run of the same ladder on the same clip, in turn, several pairs.
 
-    python -m benchmarks.encode [CLIP] [--pairs 3] [--workers 2] [--plain-threads 1] [--profile default]
+    python -m benchmarks.encode [CLIP] [--rounds 3] [--workers 2] [--profile default]
 
-Both make the same rungs with the same encoder settings, the same sound and the thumbnails. Raven makes the rest of its
-output as well: segments, manifests, trick play, sheets of thumbnails, checks. Ratios are Raven's figure over ffmpeg's:
-below 1 Raven is the better one. Without a clip it makes one of 60 s.
+All make the same rungs with the same encoder settings, the same sound and the thumbnails. Raven makes the rest of its
+output as well: segments, manifests, trick play, sheets of thumbnails, checks. Plain ffmpeg runs twice: as a person
+types it, x264 with as many threads as it likes, and with one thread for each rung, as Raven has found to cost the
+least. Ratios are Raven's figure over ffmpeg's: below 1 Raven is the better one. Without a clip it makes one of 60 s.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,17 +48,18 @@ def like_for_like(facts: SourceFacts) -> VideoFacts:
 
 
 def plain_command(
-    ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile, threads: int | None = None
+    ffmpeg: str, clip: Path, facts: SourceFacts, profile: Profile, *, own_threads: bool = False
 ) -> list[str]:
     """The same rungs and encoder settings, the audio and the thumbnails, by one ffmpeg as a person would run it.
 
     It decodes once and with as many threads as ffmpeg likes. Trick play, sheets, manifests and checks are Raven's own.
-    `threads`: of each rung's encoder, if not as many as Raven's have.
+    `own_threads`: each rung of x264 has as many as it likes, which is its default; else as many as Raven's have.
     """
     video = like_for_like(facts)
     grid, thumbs = profile.cutting.grid(video.rate), profile.thumbs
     rungs = choose_renditions(profile.video, video, grid)
-    rungs = tuple(r.model_copy(update={"threads": threads or r.threads}) for r in rungs)
+    if own_threads:
+        rungs = tuple(r.model_copy(update={"threads": 0}) if r.codec == "libx264" else r for r in rungs)
     branches = [
         f"framestep={r.every},scale={r.width}:{r.height}:flags=bicubic,format={r.pixel_format}[v{i}]"
         for i, r in enumerate(rungs)
@@ -81,82 +84,90 @@ def checker_seconds(folder: Path) -> float:
     return float(json.loads((folder / names.TASK_JSON).read_text("utf-8"))["check"]["seconds"])
 
 
-def ratio_line(name: str, raven: list[float], plain: list[float]) -> tuple[str, str, str, str]:
-    """Median of each and of the pairwise ratios."""
-    ratios = [a / b for a, b in zip(raven, plain, strict=True)]
-    spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-    return name, f"{statistics.median(raven):.2f}", f"{statistics.median(plain):.2f}", spread
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """Median, least and most of the rounds' ratios."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+
+
+RAVEN, PLAIN, ONE_THREAD = "raven", "ffmpeg", "ffmpeg, 1 thread a rung"
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One run of each on the same clip: seconds and bytes."""
+class Run:
+    """One run of one of them; `checker` in seconds, 0 where there is none."""
 
-    raven: Measured
-    plain: Measured
-    checker: float
-    raven_bytes: int
-    plain_bytes: int
+    measured: Measured
+    bytes: int
+    checker: float = 0
 
 
-def run_pair(plain: list[str], clip: Path, profile: Profile, workers: int, *, raven_first: bool) -> Pair:
-    """One run of each, in fresh folders."""
-    with tempfile.TemporaryDirectory(prefix="raven-bench-") as name:
-        ours, theirs = Path(name) / "raven", Path(name) / "plain"
-        theirs.mkdir()
-        runs = {}
-        for who in ("raven", "plain") if raven_first else ("plain", "raven"):
-            if who == "raven":
-                runs[who] = raven_encode(clip, ours / "out", profile.name, workers)
-            else:
-                runs[who] = measure(plain, theirs)
-        return Pair(
-            **runs,
-            checker=checker_seconds(ours / "out"),
-            raven_bytes=media_bytes(ours),
-            plain_bytes=media_bytes(theirs),
-        )
+Round = dict[str, Run]
 
 
-def report(title: str, pairs: list[Pair]) -> None:
+def run_round(plain: dict[str, list[str]], clip: Path, profile: Profile, workers: int, first: int) -> Round:
+    """One run of each in a fresh folder, beginning with the `first` of them."""
+    who = [RAVEN, *plain]
+    first %= len(who)
+    return {name: _run(name, plain, clip, profile, workers) for name in who[first:] + who[:first]}
+
+
+def _run(name: str, plain: dict[str, list[str]], clip: Path, profile: Profile, workers: int) -> Run:
+    with tempfile.TemporaryDirectory(prefix="raven-bench-") as temporary:
+        folder = Path(temporary)
+        if name != RAVEN:
+            return Run(measure(plain[name], folder), media_bytes(folder))
+        measured = raven_encode(clip, folder / "out", profile.name, workers)
+        return Run(measured, media_bytes(folder), checker_seconds(folder / "out"))
+
+
+def report(title: str, rounds: list[Round]) -> None:
     """The figures with their aims, which hold for the default profile on two cores."""
-    table = Table("", "raven", "ffmpeg", "ratio: median (least to most)", "aim", title=title)
-    table.add_row(*ratio_line("wall s", [p.raven.wall for p in pairs], [p.plain.wall for p in pairs]), "<= 1.00")
-    table.add_row(*ratio_line("CPU s", [p.raven.cpu for p in pairs], [p.plain.cpu for p in pairs]), "<= 1.08")
-    table.add_row(*ratio_line("MB out", [p.raven_bytes / 1e6 for p in pairs], [p.plain_bytes / 1e6 for p in pairs]), "")
-    console = Console(width=110)
+    measures: list[tuple[str, Callable[[Run], float], str]] = [
+        ("wall s", lambda run: run.measured.wall, "<= 1.00"),
+        ("CPU s", lambda run: run.measured.cpu, "<= 1.08"),
+        ("MB out", lambda run: run.bytes / 1e6, ""),
+    ]
+    table = Table("", *rounds[0], f"{RAVEN} : {PLAIN}", "aim", f"{RAVEN} : 1 thread", title=title)
+    for name, of, aim in measures:
+        figures = {who: [of(one[who]) for one in rounds] for who in (RAVEN, PLAIN, ONE_THREAD)}
+        medians = [f"{statistics.median(taken):.2f}" for taken in figures.values()]
+        ratios = [ratio(figures[RAVEN], figures[other]) for other in (PLAIN, ONE_THREAD)]
+        table.add_row(name, *medians, ratios[0], aim, ratios[1])
+    console = Console(width=130)
     console.print(table)
-    share = statistics.median(100 * p.checker / p.raven.cpu for p in pairs)
+    share = statistics.median(100 * one[RAVEN].checker / one[RAVEN].measured.cpu for one in rounds)
     console.print(f"checker: {share:.2f} % of Raven's CPU (aim < 2 %)")
-    for whose, peaks in (("raven", pairs[-1].raven.peaks), ("plain", pairs[-1].plain.peaks)):
-        text = ", ".join(f"{name} {peak / 1e6:.0f} MB" for name, peak in sorted(peaks.items()))
-        console.print(f"peak memory of each process, {whose}: {text}")
+    for who, run in rounds[-1].items():
+        text = ", ".join(f"{name} {peak / 1e6:.0f} MB" for name, peak in sorted(run.measured.peaks.items()))
+        console.print(f"peak memory of each process, {who}: {text}")
 
 
 @click.command(help=__doc__)
 @click.argument("clip", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
-@click.option("--pairs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each, in turn.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each, in turn.")
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Raven's encodes side by side."
 )
-@click.option(
-    "--plain-threads", type=click.IntRange(1), help="Threads of each encoder of plain ffmpeg. [default: as Raven's]"
-)
-@click.option("--profile", "profile_name", default="default", show_default=True, help="What both make.")
-def main(clip: Path | None, pairs: int, workers: int, plain_threads: int | None, profile_name: str) -> None:
+@click.option("--profile", "profile_name", default="default", show_default=True, help="What all make.")
+def main(clip: Path | None, rounds: int, workers: int, profile_name: str) -> None:
     try:
         settings = load_settings(os.environ)
         profile, ffmpeg = known_profile(settings.profiles, profile_name), ffmpeg_path(settings)
         with tempfile.TemporaryDirectory(prefix="raven-clip-") as made:
             clip = clip.absolute() if clip else test_picture(Path(made))
-            plain = plain_command(ffmpeg, clip, probe(str(clip), StopSignal()), profile, plain_threads)
-            # each goes first in turn, so that neither always finds the clip in memory
-            runs = [run_pair(plain, clip, profile, workers, raven_first=bool(n % 2)) for n in range(pairs)]
+            facts = probe(str(clip), StopSignal())
+            plain = {
+                PLAIN: plain_command(ffmpeg, clip, facts, profile, own_threads=True),
+                ONE_THREAD: plain_command(ffmpeg, clip, facts, profile),
+            }
+            # each goes first in turn, so that none always finds the clip in memory
+            runs = [run_round(plain, clip, profile, workers, first) for first in range(rounds)]
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     except (RavenError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
-    report(f"{clip.name}, profile {profile.name}, {pairs} pairs, {workers} workers, {os.cpu_count()} cores", runs)
+    report(f"{clip.name}, profile {profile.name}, {rounds} rounds, {workers} workers, {os.cpu_count()} cores", runs)
 
 
 def test_picture(folder: Path) -> Path:

@@ -99,9 +99,7 @@ def _raven(case: Case, home: Path, _rates: Rates) -> Order:
 
 
 def _plain(case: Case, _home: Path, _rates: Rates) -> Order:
-    free = tuple(ladder.model_copy(update={"threads": 0}) for ladder in case.profile.video)  # as many as x264 wants
-    profile = case.profile.model_copy(update={"video": free})
-    command = plain_command(case.ffmpeg, case.clip, case.facts, profile)
+    command = plain_command(case.ffmpeg, case.clip, case.facts, case.profile, own_threads=True)
     return Order(command, {r.name: f"{r.name}.mp4" for r in case.rungs}, (case.ffmpeg, "-version"))
 
 

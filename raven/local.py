@@ -85,6 +85,7 @@ class LocalFarm:
         self._fault: BaseException | None = None
         self._collected = False
         self._broker: Broker
+        self._agents: tuple[Agent, ...] = ()
         self._view: Database
         """A connection of its own for those who look on."""
 
@@ -109,6 +110,8 @@ class LocalFarm:
                     yield
                 finally:
                     self._stop.set()
+                    for agent in self._agents:
+                        agent.stop()
                     self._broker.close()  # so that all who wait for something to do see it at once
                     thread.join()
                     self._tidy(created)
@@ -155,35 +158,33 @@ class LocalFarm:
     def _start(self, ahead: CutterAhead | None) -> threading.Thread:
         self._broker, storage = open_broker(self._settings), open_storage(self._settings)
         profiles = load_profiles(self._settings.profiles)
-        agents = (
+        self._agents = (
             master.daemon.build_agent(self._settings, self._broker, storage, ahead=ahead),
             worker.daemon.build_agent(self._settings, self._broker, storage),
         )
         database = open_database(self._settings)
         watcher = Watcher(self._settings, database, self._broker, profiles)
-        for agent in agents:
+        for agent in self._agents:
             agent.start()
-        thread = threading.Thread(target=self._watch, args=(watcher, database, agents), name="watcher")
+        thread = threading.Thread(target=self._watch, args=(watcher, database), name="watcher")
         thread.start()
         return thread
 
-    def _watch(self, watcher: Watcher, database: Database, agents: tuple[Agent, ...]) -> None:
+    def _watch(self, watcher: Watcher, database: Database) -> None:
         """The watcher's life, and with it that of the agents."""
         try:
             while not self._stop.is_set():
                 self._turn(watcher, database)
-                for agent in agents:
+                for agent in self._agents:
                     if agent.fault is not None:
                         raise agent.fault
-            for agent in agents:
-                agent.stop()
-            for agent in agents:
+            for agent in self._agents:
                 agent.join()
             self._turn(watcher, database)  # what was done before the stop is not done again
         except BaseException as error:
             self._fault = error
             self._over.set()
-            for agent in agents:
+            for agent in self._agents:
                 agent.stop()
         finally:
             database.close()

@@ -135,7 +135,10 @@ class LocalBroker:
         return self._since
 
     def close(self) -> None:
-        """Nobody waits any more: who takes gets what is there, or None at once."""
+        """Nobody waits any more for a job or a report: who takes gets what is there, or None at once.
+
+        Listeners wait on: they hear to the very end, and ask again and again.
+        """
         with self._lock:
-            for waited in [*self._queues.values(), *self._listeners]:
+            for waited in self._queues.values():
                 waited.put(None)

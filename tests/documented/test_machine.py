@@ -63,7 +63,7 @@ COMMANDS: dict[str, Shown[Machine]] = {
         {"make": lambda _: INSTALLED, "film.mkv": lambda m: m.film, "=out": lambda m: f"={m.made}"},
     ),
     "python -m benchmarks.encode FILM": Shown(
-        r"checker: \d+\.\d+ % of Raven's CPU", {"FILM": lambda m: m.film}, "--pairs 1"
+        r"checker: \d+\.\d+ % of Raven's CPU", {"FILM": lambda m: m.film}, "--rounds 1"
     ),
 }
 LONG = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from raven.adapters.local_broker import LocalBroker
 from raven.adapters.sqlite import SqliteDatabase
 from raven.config import Settings
 from raven.local import LocalFarm
@@ -64,3 +65,22 @@ def test_no_object_of_a_film_is_left_for_another_wherever_a_beginning_is_killed(
 
         assert bool(database.query("SELECT id FROM jobs")) == made.exists()
         assert then == "default" or not made.exists()
+
+
+def test_who_waits_for_a_job_is_told_to_stop_before_the_queues_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all slots ask closed queues again and again, in the way of what is still to be done."""
+    farm = LocalFarm(Settings(), tmp_path / "film.mkv", tmp_path / "out", "default", 1)
+    draining: list[bool] = []
+    close = LocalBroker.close
+
+    def watched(broker: LocalBroker) -> None:
+        draining.extend(agent._draining.is_set() for agent in farm._agents)
+        close(broker)
+
+    monkeypatch.setattr(LocalBroker, "close", watched)
+    with farm.running():
+        pass
+
+    assert draining == [True, True]
