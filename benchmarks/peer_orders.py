@@ -17,7 +17,7 @@ from raven.media.encoders import encoder_arguments
 from raven.media.grid import Grid
 from raven.media.ladder import choose_renditions
 from raven.model import Rendition, SourceFacts, VideoFacts
-from raven.profile import Profile
+from raven.profile import Ladder, Profile
 
 Rates = Mapping[str, int]
 """kbit/s of each rung, as one plain ffmpeg made it."""
@@ -77,15 +77,19 @@ def ladder_profile(profile: Profile, preset: str) -> Profile:
     sizes = {(r.width, r.height): r for r in reversed(first.rungs)}  # the first one of a size stays
     kept = variant(profile, "peers", [r.name for r in sizes.values()], profile.cutting.chunk_segments)
     rungs = tuple(r.model_copy(update={"max_rate": None}) for r in kept.video[0].rungs)
-    return kept.model_copy(update={"video": (kept.video[0].model_copy(update={"preset": preset, "rungs": rungs}),)})
+    video = (kept.video[0].model_copy(update={"preset": preset, "rungs": rungs}),)
+    return kept.model_copy(update={"video": video, "cutting": profile.cutting})
 
 
 def single_profile(profile: Profile, preset: str) -> Profile:
-    """One rung of 720 lines at crf 23, without a cap."""
+    """One rung of 720 lines at crf 23, without a cap, with the threads that a profile has if it says nothing."""
     ladder = ladder_profile(profile, preset)
     (rung,) = (r for r in ladder.video[0].rungs if r.height == 720)
     rung = rung.model_copy(update={"crf": 23, "maxrate": None, "bufsize": None})
-    return ladder.model_copy(update={"video": (ladder.video[0].model_copy(update={"rungs": (rung,)}),)})
+    threads = Ladder.model_fields["threads"].default
+    return ladder.model_copy(
+        update={"video": (ladder.video[0].model_copy(update={"rungs": (rung,), "threads": threads}),)}
+    )
 
 
 def _raven(case: Case, home: Path, _rates: Rates) -> Order:
@@ -172,7 +176,7 @@ TOOLS = (
     BASE,
     Tool(
         "raven",
-        "as shipped: 2 threads an encode, half the cores (at least 2) encodes side by side; cuts the film into chunks, "
+        "as shipped: half the cores (at least 2) encodes side by side; cuts the film into chunks, "
         "checks each, writes CMAF segments of 6 s, HLS and DASH, and checks the whole",
         _raven,
         ladder=True,

@@ -16,8 +16,15 @@ from raven.media.grid import Grid
 from raven.model import AudioRendition, Encoder
 from raven.values import Name, Rational, Word
 
-CHUNKS_PER_SLOT = 3
-"""Chunks for each slot of a farm, as the last ones to end leave the other slots idle."""
+NEARLY = 1.05
+"""What a film may take longer by for the sake of longer chunks."""
+
+
+def _busy(segments: float, length: int, slots: int) -> float:
+    """How long equal slots take for a film in chunks of `length`, all in segments, to the end of the last chunk."""
+    chunks, rest = divmod(segments, length)
+    rounds, over = divmod(chunks, slots)
+    return rounds * length + (length if over else rest)
 
 
 class _Table(BaseModel):
@@ -43,13 +50,16 @@ class Cutting(_Table):
         return self
 
     def fitted(self, seconds: float | None, slots: int) -> int:
-        """Segments in a chunk of a film of `seconds` on a farm of `slots`: long ones for quality and little overhead,
-        but some for each slot, and short ones where the length is unknown, as the film may be just coming in."""
-        if self.chunk_segments_from is None:
-            return self.chunk_segments
-        segments = (seconds or 0) / float(self.segment_seconds)
-        wanted = int(segments / (max(1, slots) * CHUNKS_PER_SLOT))
-        return max(self.chunk_segments_from, min(self.chunk_segments, wanted))
+        """Segments in a chunk of a film of `seconds` on a farm of `slots`: of the lengths with which the farm has done
+        it soonest, or nearly so, the longest, for quality and little overhead. The shortest where the film's length is
+        unknown, as it may be just coming in."""
+        least = self.chunk_segments_from
+        if least is None or seconds is None:
+            return least or self.chunk_segments
+        segments = seconds / float(self.segment_seconds)
+        took = {length: _busy(segments, length, max(1, slots)) for length in range(least, self.chunk_segments + 1)}
+        soonest = min(took.values())
+        return max(length for length, busy in took.items() if busy <= NEARLY * soonest)
 
     fields: bool = False
     """Whether interlaced sources get a frame for each field, such as 50 for 25 (Apple HLS authoring 1.15)."""

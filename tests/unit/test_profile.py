@@ -241,7 +241,10 @@ def test_a_file_that_is_not_text_is_named_with_its_path(tmp_path: Path) -> None:
         (7200, 2, 5),  # long chunks while there are enough of them
         (7200, 100, 4),
         (7200, 1000, 3),  # the profile's least
-        (30, 1, 3),
+        (600, 31, 4),  # one round, where chunks of 3 would take a second one
+        (52, 2, 4),  # the halves are nearly equal, where chunks of 3 would leave one slot idle for a third of the time
+        (30, 1, 5),  # nobody waits for another chunk
+        (12, 2, 5),  # one chunk in any case
         (None, 2, 3),  # a film that is just coming in is encoded soon
         (7200, 0, 5),  # no worker is there yet
     ],
