@@ -76,7 +76,12 @@ def _local(source: Path) -> Path:
 
 @main.command()
 @click.argument("source", type=click.Path(path_type=Path, readable=False))  # the master says it better
-@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to fill.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to fill. [default: one here with the name of SOURCE, without its ending]",
+)
 @click.option("--profile", default="default", show_default=True, help="Ladder and options; see `raven profiles`.")
 @click.option(
     "--workers", type=click.IntRange(1, 256), help="Chunks encoded side by side. [default: half the cores, 2 at least]"
@@ -88,21 +93,22 @@ def _local(source: Path) -> Path:
 def encode(  # noqa: PLR0913, PLR0917 - one for each option of the command
     settings: Settings,
     source: Path,
-    output: Path,
+    output: Path | None,
     profile: str,
     workers: int | None,
     force: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Encodes SOURCE into the folder --output, on this machine alone.
+    """Encodes SOURCE into a folder, on this machine alone.
 
     The same command resumes what was interrupted.
     """
-    from raven.film import film_in  # noqa: PLC0415 - the others need none
+    from raven.film import film_in, own_folder  # noqa: PLC0415 - the others need none
 
     configure(settings, "local", quiet=settings.log_format == "auto" and "RAVEN_LOG_LEVEL" not in os.environ)
-    source, output = _local(source), output.absolute()
+    source = _local(source)
+    output = (output or own_folder(source, Path())).absolute()
     begun = time.monotonic()
     film = None if force or film_in(output) is None else _finished(settings, source, output, profile)
     already = film is not None

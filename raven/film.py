@@ -62,6 +62,21 @@ def film_in(output: Path) -> dict[str, Any] | None:
     return None
 
 
+def own_folder(source: Path, here: Path) -> Path:
+    """Where a film goes if nobody says: into a folder of its name in `here`. Raises UsageError if that is not its own.
+
+    A folder that a person has named may hold more than the film; one that nobody has named may not.
+    """
+    output = here / source.stem
+    if output.is_dir():
+        own = film_in(output) is not None or (output / STATE).exists() or next(output.iterdir(), None) is None
+    else:
+        own = bool(source.stem) and not os.path.lexists(output)
+    if not own:
+        raise UsageError(f"the film would go into {output}, which is something else; name a folder with --output")
+    return output
+
+
 MADE_FROM = "made_from"
 """What stands in task.json of a film that `raven encode` has made."""
 

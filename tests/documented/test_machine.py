@@ -43,10 +43,10 @@ class Machine:
     def encoded(self) -> str:
         """The folder that the documented command fills, whether or not it has been run by itself before."""
         self.run(ENCODE)
-        return "out"
+        return "film"
 
 
-ENCODE = "raven encode film.mkv --output out"
+ENCODE = "raven encode film.mkv"
 
 
 INSTALLED = f"make BIN={shlex.quote(str(BIN))} -o .venv/.installed"
@@ -55,7 +55,7 @@ COMMANDS: dict[str, Shown[Machine]] = {
     ENCODE: Shown(r"^(Done|Already encoded): 1\.00 s of film, 25 frames$"),
     "raven encode --help": Shown(r"--output"),
     "raven probe film.mkv": Shown(r"^  video  h264 320x180 yuv420p, 25\.000 frames/s \(constant\)$"),
-    "raven check out": Shown(r"^out: good: \d+ rules, 0 must", {"out": Machine.encoded}),
+    "raven check film": Shown(r"^film: good: \d+ rules, 0 must", {"film": Machine.encoded}),
     "raven check --rules": Shown(r"^\d+ rules: .*Apple \d+"),
     "raven profiles": Shown(r"^default: libx264 .*1080p \(1920x1080\)"),
     "make encode SOURCE=film.mkv OUT=out": Shown(
