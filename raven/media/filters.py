@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from raven.media.grid import Grid, Span
-from raven.media.hdr import TAGS, strip_filters
+from raven.media.hdr import STRIP, TAGS
 from raven.model import VideoFacts
 
 SHIFT = 60
@@ -132,4 +132,4 @@ def colour_filters(video: VideoFacts) -> list[str]:
     if video.alpha:
         # over black, which is what a player shows around a picture
         chain += [f"format={'gbrap' if video.bit_depth <= 8 else 'gbrap16le'}", "premultiply=inplace=1"]
-    return chain + strip_filters(video)
+    return [*chain, *STRIP]

@@ -72,11 +72,9 @@ def _display(codec: Encoder, display: MasteringDisplay) -> str:
     return f"{text}L({light[0] / 10_000:.4f},{light[1] / 10_000:.4f})"
 
 
-def strip_filters(video: VideoFacts) -> list[str]:
-    """Takes metadata off the frames: the job tells what holds for all chunks, where a chunk may see none or another."""
-    if video.video_range == "SDR":
-        return []
-    return [f"sidedata=mode=delete:type={kind}" for kind in _DYNAMIC]
+STRIP = tuple(f"sidedata=mode=delete:type={kind}" for kind in _DYNAMIC)
+"""Takes metadata off the frames: the job tells what holds for all chunks, where a chunk may see none or another. Films
+that say nothing of HDR have it too, left over from what they were made of."""
 
 
 def tone_map(video: VideoFacts) -> str:

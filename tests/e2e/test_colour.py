@@ -161,6 +161,19 @@ def test_what_a_source_does_not_state_is_not_guessed(raven: Raven, tmp_path: Pat
     assert colour(init) in (None, (2, 2, 2))
 
 
+def test_what_is_left_of_hdr_in_an_sdr_film_is_in_no_rung(raven: Raven, tmp_path: Path) -> None:
+    """Its frames still have a mastering display, which encoders would write into some of the init segments."""
+    source = tmp_path / "clip.mkv"
+    plain = ["-f", "lavfi", "-i", f"{PICTURE},format=yuv420p10le", "-frames:v", "50"]
+    run_ffmpeg([*plain, *X265, "-x265-params", f"log-level=0:hdr10=1:repeat-headers=1:{DISPLAY}", str(source)])
+
+    film = raven.encode(source, tmp_path / "out", "codecs")
+
+    inits = [file.read_bytes() for file in film.folder.glob("video/*/init.mp4")]
+    assert len(inits) == len(film.rungs)
+    assert not any(b"mdcv" in init or b"clli" in init for init in inits)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "video_range"), [("androidx__hdr10-av1.mp4", "PQ"), ("androidx__sample_edit_list.mp4", "HLG")]

@@ -26,6 +26,13 @@ LARGEST = ["-max_pixels", "40000000"]
 MP4 = [
     "-avoid_negative_ts", "disabled", "-write_btrt", "0", "-map_metadata", "-1", "-fflags", "+bitexact", "-f", "mp4",
 ]  # fmt: skip
+STRIPPED = ",".join(
+    f"sidedata=mode=delete:type={kind}"
+    for kind in (
+        "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID", "DOVI_RPU_BUFFER",
+        "DOVI_METADATA", "AMBIENT_VIEWING_ENVIRONMENT",
+    )
+)  # fmt: skip
 MOVFLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer"
 
 
@@ -77,7 +84,7 @@ def test_the_command_of_a_last_chunk_turned_with_colours_and_thumbnails() -> Non
         "sidedata=mode=delete:type=A53_CC:enable=lt(t\\,77.997145833)+gte(t\\,89.174979167),sidedata=mode=delete:type=DISPLAYMATRIX,"
         "scale=720:1280,setpts=PTS-round(60/TB),settb=expr=1001/100104000,fps=fps=24000/1001:start_time=18.018000000:eof_action=pass,"
         "tpad=stop_mode=clone:stop=5,setparams=color_primaries=1:color_trc=1:colorspace=1:range=1,"
-        "split=3[v0][v1][t];"
+        f"{STRIPPED},split=3[v0][v1][t];"
         "[v0]transpose=clock,scale=202:360:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out0];"
         "[v1]transpose=clock,scale=720:1280:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out1];"
         "[t]select=eq(n\\,48)+eq(n\\,168),transpose=clock,scale=320:180:flags=bicubic:out_range=pc,setsar=1,format=yuvj420p[thumbs]"
@@ -115,7 +122,8 @@ def test_the_command_of_a_first_chunk_without_thumbnails_lossless() -> None:
     # Then nothing of rotation, colour, tail, cap, profile or thumbnails is in it, and one frame more to look ahead to
     graph = (
         "[0:v:0]sidedata=mode=delete:type=A53_CC:enable=lt(t\\,59.980000000)+gte(t\\,62.380000000),sidedata=mode=delete:type=DISPLAYMATRIX,"
-        "setpts=PTS-round(60/TB),settb=expr=1/100025,fps=fps=25/1:start_time=0.000000000:eof_action=pass,split=1[v0];"
+        "setpts=PTS-round(60/TB),settb=expr=1/100025,fps=fps=25/1:start_time=0.000000000:eof_action=pass,"
+        f"{STRIPPED},split=1[v0];"
         "[v0]scale=1280:720:flags=bicubic:out_range=tv,setsar=1,format=yuv420p[out0]"
     )
     assert command == [
@@ -220,7 +228,7 @@ def test_rgb_gets_the_matrix_of_its_primaries_and_transparency_becomes_black() -
 
     head, branch = encode_graph(chunk_order(video=video)).split(";")
 
-    assert "setparams=color_primaries=1,format=gbrap,premultiply=inplace=1,split" in head
+    assert f"setparams=color_primaries=1,format=gbrap,premultiply=inplace=1,{STRIPPED},split" in head
     assert ":out_range=tv:out_color_matrix=bt709,setsar" in branch
 
 
