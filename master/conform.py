@@ -8,6 +8,7 @@ chunks do not decode. Slower, always right.
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,7 @@ from master.cut import EARLY_AUDIO, AudioCopy, nut_holds
 from master.lossless import Chunk, coding_of, silent
 from raven.errors import SourceUnreadable
 from raven.media.filters import SHIFT, deinterlace_filter
+from raven.media.jitter import Jitter
 from raven.model import VideoFacts
 
 if TYPE_CHECKING:
@@ -169,6 +171,9 @@ class SoundConformer:
         # floats hold what any decoder gives; one layout, whatever the source changes to in its middle
         self._samples = av.AudioResampler(format="flt", layout=context.layout, rate=self._rate)
         self._stream = self._container.add_stream("pcm_f32le", rate=self._rate, layout=context.layout.name)
+        self._jitter = Jitter(Fraction(1, self._rate))
+        self._waiting: deque[AudioFrame] = deque()
+        """Their times are not settled yet."""
         self._next: Fraction | None = None
         """Where the next frame should begin, seconds from the origin."""
 
@@ -179,18 +184,31 @@ class SoundConformer:
         except av.error.FFmpegError:
             return
         for frame in frames:
-            self._write(frame)
+            self._take(frame)
 
     def close(self) -> None:
+        self._settled(self._jitter.finish())
         self._container.mux(self._stream.encode(None))
         self._container.close()
 
-    def _write(self, frame: AudioFrame) -> None:
+    def _take(self, frame: AudioFrame) -> None:
+        if frame.pts is None or frame.time_base is None:
+            self._settled(self._jitter.finish())
+            self._write(frame, None)
+            return
+        told = frame.pts * Fraction(frame.time_base) - self._origin
+        self._waiting.append(frame)
+        length = round(Fraction(frame.samples * self._rate, frame.sample_rate))
+        self._settled(self._jitter.push(round(told * self._rate), length))
+
+    def _settled(self, times: list[int]) -> None:
+        for time in times:
+            self._write(self._waiting.popleft(), Fraction(time, self._rate))
+
+    def _write(self, frame: AudioFrame, told: Fraction | None) -> None:
         start = self._next
-        if frame.pts is not None and frame.time_base is not None:
-            told = frame.pts * Fraction(frame.time_base) - self._origin
-            if self._next is None or abs(told - self._next) > JITTER:
-                start = told
+        if told is not None and (self._next is None or abs(told - self._next) > JITTER):
+            start = told
         if start is None or (self._next is not None and start < self._next):
             return  # heard already, or of no time
         self._next = start + Fraction(frame.samples, frame.sample_rate)

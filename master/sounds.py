@@ -5,6 +5,7 @@ The latter come when the film has been read, as its breaks tell where theirs are
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
@@ -16,17 +17,61 @@ from master.playlist import About
 from master.replay import Beside, Side
 from raven.limits import Limits
 from raven.media.id3 import first_time
+from raven.media.jitter import Jitter
 from raven.media.packets import Continuity
 from raven.media.probe import Opened, Wanted, open_source
 from raven.media.transport import CLOCK, WRAP
 from raven.model import AudioFacts
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+
     from master.conform import SoundConformer
     from master.cut import AudioCopy, Packet
 
 _TURN = Fraction(WRAP, CLOCK)
 """Seconds after which the clock of a transport stream begins anew."""
+
+
+class _Sound:
+    """One track on its way into its object, its packets without the jitter of their times."""
+
+    def __init__(self, stream: AudioStream, origin: Fraction, path: Path) -> None:
+        from master.conform import audio_copy  # noqa: PLC0415 - probing alone needs no muxer
+
+        self._copy: AudioCopy | SoundConformer = audio_copy(stream, origin, path)
+        self._jitter = Jitter(Fraction(stream.time_base or 1))
+        self._waiting: deque[Packet] = deque()
+        """Their times are not settled yet."""
+
+    @property
+    def length(self) -> Fraction:
+        """Seconds from the origin to the end of the last packet that is settled."""
+        return self._copy.length
+
+    def feed(self, packet: Packet) -> None:
+        if packet.pts is None:
+            self.finish()
+            self._copy.feed(packet)
+            return
+        self._waiting.append(packet)
+        self._pass_on(self._jitter.push(packet.pts, packet.duration or 0))
+
+    def finish(self) -> None:
+        """No packet comes any more."""
+        self._pass_on(self._jitter.finish())
+
+    def close(self) -> AudioCopy | SoundConformer:
+        self.finish()
+        self._copy.close()
+        return self._copy
+
+    def _pass_on(self, times: list[int]) -> None:
+        for time in times:
+            packet = self._waiting.popleft()
+            if packet.pts != time:
+                packet.pts = packet.dts = time
+            self._copy.feed(packet)
 
 
 class Sounds:
@@ -37,8 +82,6 @@ class Sounds:
 
         Raises what opening them raises.
         """
-        from master.conform import audio_copy  # noqa: PLC0415 - probing alone needs no muxer
-
         self._opened, self._folder, self._limits = opened, folder, limits
         self._apart: dict[int, Side] = {}
         tracks: list[AudioFacts] = []
@@ -53,7 +96,7 @@ class Sounds:
         self.tracks = tuple(tracks)
         names = {track.stream: track.name for track in tracks}
         self._copies = {
-            stream.index: audio_copy(stream, opened.facts.origin, self._path(names[stream.index]))
+            stream.index: _Sound(stream, opened.facts.origin, self._path(names[stream.index]))
             for stream in opened.audio.values()
         }
 
@@ -74,28 +117,26 @@ class Sounds:
                 warnings += tuple(f"sound {track.name}: {lack}" for lack in lacks)
         return warnings
 
-    def _copy(self, track: AudioFacts, side: Side, strict: bool) -> tuple[AudioCopy | SoundConformer, tuple[str, ...]]:
-        from master.conform import audio_copy  # noqa: PLC0415 - probing alone needs no muxer
-
+    def _copy(self, track: AudioFacts, side: Side, strict: bool) -> tuple[_Sound, tuple[str, ...]]:
         film = self._opened
         wanted = Wanted(video=False, clock=Continuity(film.clock.steps))
         with closing(open_source(side.path, self._limits, wanted)) as found:
             stream = next(iter(found.audio.values()))
             origin = film.facts.origin - _later(found, film.facts.origin)
-            copy = audio_copy(stream, origin, self._path(track.name))
+            copy = _Sound(stream, origin, self._path(track.name))
             health = Health(found.facts)
             for packet in readable(within(found.packets(), origin, self._limits), health):
                 health.see(packet)
                 if packet.stream_index == stream.index:
                     copy.feed(packet)
+            copy.finish()
         return copy, health.warnings(copy.length, strict=strict)
 
     def hand_over(self, sample_rate: int, hand_over: Callable[[Path], None]) -> dict[str, int]:
         """Closes and hands over the tracks that have a packet; the length of each, samples of its rendition."""
         samples: dict[str, int] = {}
         for track in self.tracks:
-            copy = self._copies[track.stream]
-            copy.close()
+            copy = self._copies[track.stream].close()
             if copy.packets:
                 samples[track.name] = int(copy.length * sample_rate)
                 hand_over(copy.path)

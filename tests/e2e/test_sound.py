@@ -227,6 +227,19 @@ def test_sound_with_damage_is_encoded_and_the_film_says_so(raven: Raven, tmp_pat
     assert "options.strict refuses such a source" in ran.stderr
 
 
+@pytest.mark.parametrize("codec", ["aac", "wmav2"])
+def test_sound_whose_times_jitter_is_heard_without_a_break(raven: Raven, tmp_path: Path, codec: str) -> None:
+    """As in recordings of live streams: each mended 20 ms are a click. Windows Media goes by way of decoded sound."""
+    steady, jittery = source(tmp_path, "mono", [TONE], "-c:a", codec), tmp_path / "jittery.mkv"
+    late = r"ts=if(gt(N\,5)\,max(PREV_OUTPTS+1\,PTS+30*sin(N))\,PTS)"  # milliseconds
+    run_ffmpeg(["-loglevel", "error", "-i", str(steady), "-c", "copy", "-bsf:a", f"setts={late}", str(jittery)])
+    heard = [
+        run_ffmpeg(["-i", str(film.playlist("audio", "und-1")), "-f", "md5", "-"])
+        for film in (raven.encode(clip, tmp_path / f"{clip.stem}-out", "quick") for clip in (steady, jittery))
+    ]
+    assert heard[0] == heard[1]
+
+
 @pytest.mark.slow
 def test_sound_without_channels_is_left_out_and_listed(raven: Raven, tmp_path: Path) -> None:
     clip = source(tmp_path, "mono", [TONE], "-c:a", "pcm_s16le")
