@@ -46,7 +46,7 @@ def test_times_that_follow_one_another_stay_as_they_are() -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("most", [15, 30, 40])
 def test_packets_that_were_stamped_as_they_came_in_are_put_in_their_place(seed: int, most: int) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a test's dice
     told = [time + chance.randint(-most, most) for time in steady(3000)]
 
     assert mended(settled(told)) <= mended(told) // 100
@@ -83,7 +83,7 @@ def test_a_step_stays_where_it_is(step: int) -> None:
 
 
 def test_a_step_in_jittering_sound_is_followed() -> None:
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311 - a test's dice
     places = steady(300) + steady(300, 300 * PACKET + 60)
     told = [place + chance.randint(-25, 25) for place in places]
     times = settled(told)
