@@ -6,6 +6,7 @@ The first SIGTERM drains, a second one stops.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -77,6 +78,7 @@ def _stop(agent: Agent) -> None:
     agent.stop()
     if not agent.join(STOP_SECONDS):
         log.warning("jobs that do not hear the stop are left to their leases: a server hangs")
+        logging.shutdown()  # what a log host is still to hear
         os._exit(1 if agent.fault else 0)  # the interpreter would wait for their threads
 
 

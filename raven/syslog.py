@@ -2,64 +2,116 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import logging.handlers
+import math
 import os
 import queue
+import re
 import socket
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from raven.errors import ConfigError
 
 FORM = "write /dev/log, udp://host:port or tcp://host:port"
 SERVER_SECONDS = 5.0
-"""In which a server by TCP has to take a connection, or a line."""
+"""In which a server by TCP has to take a connection, and any server a line."""
 AGAIN_SECONDS = 1.0
 """Between attempts to reach it."""
 KEPT_LINES = 10_000
-"""For a server by TCP that is away; what comes after them is lost, and told when it is back."""
-DATAGRAM_CHARACTERS = 60_000
-"""Of a line by UDP: no datagram carries more."""
+"""For a server that is away; what comes after them is lost, and told when it is back."""
+DATAGRAM_BYTES = 60_000
+"""Of a line by UDP or to the local socket: no datagram carries more than 65,507."""
+LOOKED_UP_SECONDS = 60.0
+"""Nothing says that a host by UDP has another address now, so its name is asked for again."""
 
 _SEVERITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 _LOCAL7 = logging.handlers.SysLogHandler.LOG_LOCAL7
+_HOST = re.compile(r"[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+(%\w+)?\]")
+Target = tuple[str, int]
+
+log = structlog.get_logger()
 
 
 def syslog_handler(where: str, role: str, text: logging.Formatter) -> logging.Handler:
-    """Where the setting says. `text` makes the message. Raises ConfigError."""
+    """Where the setting says. `text` makes the message. Raises ConfigError.
+
+    A name that cannot be looked up now is no fault: after a power failure the hosts of a site come up in any order.
+    """
     app = f"raven-{role}"
     if where.startswith("/"):
-        return _local(where, app, text)
+        if not Path(where).is_socket():
+            raise ConfigError(f"syslog: there is no socket {where}; is a syslog daemon running here?")
+        # as the C library's syslog() writes, which is what local servers expect of their socket
+        local = _headed(text, f"{app}[{os.getpid()}]: ")
+        return SyslogHandler(where, partial(_to_socket, where), local, _datagram)
     scheme, _, address = where.rpartition("://")
     host, _, port = address.rpartition(":")
-    if scheme not in ("", "udp", "tcp") or not host or not port.isdigit():
-        raise ConfigError(f"syslog: {FORM}")
+    if scheme not in ("", "udp", "tcp") or not _HOST.fullmatch(host) or not port.isdigit():
+        raise ConfigError(f"syslog: {FORM}, not {where}")
     target = (host.strip("[]"), int(port))
-    try:
-        socket.getaddrinfo(*target)
-        handler = TcpHandler(target) if scheme == "tcp" else logging.handlers.SysLogHandler(target, _LOCAL7)
-    except OSError as error:
-        raise ConfigError(f"syslog: {where}: {error.strerror}") from error
-    if isinstance(handler, logging.handlers.SysLogHandler):
-        handler.append_nul = False  # rsyslog would show it as #000
-    handler.setFormatter(Rfc5424(app, text, None if scheme == "tcp" else DATAGRAM_CHARACTERS))
-    return handler
+    if scheme == "tcp":
+        return SyslogHandler(where, partial(_by_tcp, target), Rfc5424(app, text), _frame)
+    return SyslogHandler(where, partial(_by_udp, target), Rfc5424(app, text), _datagram, LOOKED_UP_SECONDS)
 
 
-def _local(where: str, app: str, text: logging.Formatter) -> logging.Handler:
-    """As the C library's syslog() writes, which is what local servers expect of their socket."""
-    if not Path(where).is_socket():
-        raise ConfigError(f"syslog: there is no socket {where}; is a syslog daemon running here?")
+def _by_tcp(target: Target) -> socket.socket:
+    return socket.create_connection(target, SERVER_SECONDS)
+
+
+def _by_udp(target: Target) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(*target, type=socket.SOCK_DGRAM)[0]
+    return _connected(_Udp(family, kind, protocol), place)
+
+
+class _Udp(socket.socket):
+    """That nobody listens is told of the datagram before, if at all: it is no more of a fault than silence."""
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        with suppress(ConnectionRefusedError):
+            super().sendall(data, flags)
+
+
+def _to_socket(path: str) -> socket.socket:
+    return _connected(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), path)
+
+
+def _connected(link: socket.socket, place: Any) -> socket.socket:
     try:
-        handler = logging.handlers.SysLogHandler(where, _LOCAL7)
-    except OSError as error:
-        raise ConfigError(f"syslog: {where}: {error.strerror}") from error
-    handler.append_nul = False
-    handler.ident = f"{app}[{os.getpid()}]: "  # else the first word of the message becomes the tag
-    handler.setFormatter(text)
-    return handler
+        link.settimeout(SERVER_SECONDS)
+        link.connect(place)
+    except OSError:
+        link.close()
+        raise
+    return link
+
+
+def _frame(line: bytes) -> bytes:
+    """By octet counting (RFC 6587, 3.4.1)."""
+    return b"%d %s" % (len(line), line)
+
+
+def _datagram(line: bytes) -> bytes:
+    """Cut to what fits, between two characters."""
+    return line[:DATAGRAM_BYTES].decode("utf-8", "ignore").encode()
+
+
+def _headed(text: logging.Formatter, head: str) -> logging.Formatter:
+    class Headed(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return head + text.format(record)
+
+    return Headed()
 
 
 class Rfc5424(logging.Formatter):
@@ -68,34 +120,49 @@ class Rfc5424(logging.Formatter):
     No structured data, as servers do more with the JSON of the message.
     """
 
-    def __init__(self, app: str, text: logging.Formatter, most: int | None = None) -> None:
+    def __init__(self, app: str, text: logging.Formatter) -> None:
         super().__init__()
         host = "".join(c for c in socket.gethostname() if 33 <= ord(c) <= 126) or "-"
         self._who = f"{host[:255]} {app} {os.getpid()} - -"
-        self._text, self._most = text, most
+        self._text = text
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return f"1 {time} {self._who} {self._text.format(record)[: self._most]}"
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return f"1 {at} {self._who} {self._text.format(record)}"
 
 
-class TcpHandler(logging.Handler):
-    """One connection, kept by a thread; who logs puts the line down. Frames by octet counting (RFC 6587, 3.4.1)."""
+class SyslogHandler(logging.Handler):
+    """One connection, kept by a thread, which also looks up names; who logs puts the line down.
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    `packed`: makes of a line what is sent. `renewed`: seconds after which a connection is made anew.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        connect: Callable[[], socket.socket],
+        text: logging.Formatter,
+        packed: Callable[[bytes], bytes],
+        renewed: float = math.inf,
+    ) -> None:
         super().__init__()
-        self._target = target
+        self.setFormatter(text)
+        self._where, self._connect, self._packed, self._renewed = where, connect, packed, renewed
         self._lines: queue.Queue[bytes] = queue.Queue(KEPT_LINES)
-        self._lost = 0
+        self._lost, self._counting = 0, threading.Lock()
+        self._link: socket.socket | None = None
+        self._linked_at = 0.0
+        self._is_away = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="syslog", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.put_nowait(self._frame(record))
+            self._lines.put_nowait(self._line(record))
         except queue.Full:
-            self._lost += 1
+            with self._counting:
+                self._lost += 1
         except Exception:
             self.handleError(record)
 
@@ -105,38 +172,58 @@ class TcpHandler(logging.Handler):
         self._thread.join(SERVER_SECONDS)
         super().close()
 
-    def _frame(self, record: logging.LogRecord) -> bytes:
-        line = f"<{_LOCAL7 << 3 | _SEVERITIES.get(record.levelname, 6)}>{self.format(record)}".encode()
-        return b"%d %s" % (len(line), line)
+    def _line(self, record: logging.LogRecord) -> bytes:
+        priority = _LOCAL7 << 3 | _SEVERITIES.get(record.levelname, 6)
+        return self._packed(f"<{priority}>{self.format(record)}".encode())
+
+    # in the thread
 
     def _send_all(self) -> None:
-        connection: socket.socket | None = None
         line: bytes | None = None
         while True:
             line = line or self._next()
             if line is None:
                 break
             try:
-                connection = connection or socket.create_connection(self._target, SERVER_SECONDS)
-                connection.sendall(line)
-                line = None
-            except OSError:  # it is away, or hangs: the line is sent by the next connection
-                if connection is not None:
-                    connection.close()
-                connection = None
+                self._send(line)
+                line, self._is_away = None, False
+            except OSError as error:  # it is away, or hangs: the line is sent by the next connection
+                self._disconnect()
+                if error.errno == errno.EMSGSIZE:  # no connection will take it
+                    line = None
+                    with self._counting:
+                        self._lost += 1
+                    continue
+                self._tell_away(error)
                 if self._over.wait(AGAIN_SECONDS):
                     break
-        if connection is not None:
-            connection.close()
+        self._disconnect()
+
+    def _send(self, line: bytes) -> None:
+        if self._link is not None and time.monotonic() - self._linked_at > self._renewed:
+            self._disconnect()
+        if self._link is None:
+            self._link, self._linked_at = self._connect(), time.monotonic()
+        self._link.sendall(line)
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _tell_away(self, error: OSError) -> None:
+        """Once, and where else lines go; this server hears of it when it is back."""
+        if not self._is_away:
+            self._is_away = True
+            log.warning("the syslog server is away", where=self._where, fault=error.strerror or str(error))
 
     def _next(self) -> bytes | None:
         """The next line, None at the end. How many were lost is told behind those that were kept."""
         if self._lost and self._lines.empty():
-            self.acquire()
-            lost, self._lost = self._lost, 0
-            self.release()
+            with self._counting:
+                lost, self._lost = self._lost, 0
             told = f"{lost} lines were lost while the syslog server was away"
-            return self._frame(logging.LogRecord("raven", logging.WARNING, "", 0, told, None, None))
+            return self._line(logging.LogRecord("raven", logging.WARNING, "", 0, told, None, None))
         while not self._over.is_set():
             try:
                 return self._lines.get(timeout=AGAIN_SECONDS / 5)

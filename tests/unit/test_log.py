@@ -279,13 +279,15 @@ def test_while_a_log_host_by_tcp_is_away_nobody_waits_and_when_it_is_back_what_w
         back.set()
         events = (json.loads(line[line.index("{") :]) for line in host.frames())
         kept, told = [], next(events)
-        while "number" in told:
-            kept.append(told["number"])
+        while "lost" not in told["event"]:
+            kept.append(told)
             told = next(events)
 
-    assert kept[0] == 0
+    assert kept[0]["number"] == 0
     assert len(kept) in (10, 11)  # in the queue, and in the hand of the thread
-    assert told["event"] == f"{300 - len(kept)} lines were lost while the syslog server was away"
+    said = len(stderr.events)  # that the server is away, too
+    assert said == 300 + 1
+    assert told["event"] == f"{said - len(kept)} lines were lost while the syslog server was away"
     assert told["level"] == "warning"
 
 
@@ -301,8 +303,92 @@ def test_a_log_host_that_is_down_stops_nothing(stderr: Stderr) -> None:
     assert [e["event"] for e in stderr.events] == ["job done"] * 3
 
 
+@pytest.mark.parametrize("scheme", ["udp", "tcp"])
+def test_names_are_looked_up_by_nobody_who_logs(stderr: Stderr, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """Nor at the start: a resolver that is away takes many seconds, and the daemon would not come up with its host."""
+    asked, answered, askers = threading.Event(), threading.Event(), set()
+    look_up = socket.getaddrinfo
+
+    def slowly(host: str, *rest: Any, **more: Any) -> Any:
+        askers.add(threading.current_thread())
+        asked.set()
+        if not answered.wait(60):
+            raise AssertionError("nobody answers")
+        return look_up("127.0.0.1", *rest, **more)
+
+    with closing(LogHost()) as host, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", host.port))
+        datagrams.settimeout(30)
+        monkeypatch.setattr("raven.syslog.socket.getaddrinfo", slowly)
+        stderr.configure(settings(syslog=f"{scheme}://log.example:{host.port}"), "worker")
+        for number in range(3):
+            structlog.get_logger().info("job done", number=number)
+        assert asked.wait(30)
+        answered.set()
+        heard = (
+            list(itertools.islice(host.frames(), 3))
+            if scheme == "tcp"
+            else [datagrams.recv(65_536).decode() for _ in range(3)]
+        )
+
+    assert [json.loads(line[line.index("{") :])["number"] for line in heard] == [0, 1, 2]
+    assert threading.current_thread() not in askers
+
+
+def test_a_name_that_nobody_knows_is_told_once_where_else_lines_go(
+    stderr: Stderr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = threading.Semaphore(0)
+
+    def unknown(*_: Any, **__: Any) -> Any:
+        tried.release()
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr("raven.syslog.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("raven.syslog.socket.getaddrinfo", unknown)
+    stderr.configure(settings(syslog="udp://log.example:514"), "worker")
+    structlog.get_logger().info("job done")
+    for _ in range(3):
+        assert tried.acquire(timeout=30)
+
+    told = [event for event in stderr.events if event["event"] != "job done"]
+    assert [(event["event"], event["where"], event["fault"]) for event in told] == [
+        ("the syslog server is away", "udp://log.example:514", "Temporary failure in name resolution")
+    ]
+
+
+def test_a_local_server_that_does_not_read_makes_nobody_wait(stderr: Stderr, tmp_path: Path) -> None:
+    """A datagram socket holds a few, and then whoever writes waits."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        log.settimeout(30)
+        stderr.configure(settings(syslog=str(tmp_path / "log")), "worker")
+        for number in range(2000):
+            structlog.get_logger().info("job done", number=number)
+        numbers = [
+            json.loads(line[line.index("{") :])["number"] for line in (log.recv(65_536).decode() for _ in range(2000))
+        ]
+
+    assert numbers == list(range(2000))
+
+
+def test_a_line_that_fits_into_no_datagram_is_cut_and_the_next_one_comes(stderr: Stderr) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log_host:
+        log_host.bind(("127.0.0.1", 0))
+        log_host.settimeout(30)
+        stderr.configure(settings(syslog=f"udp://127.0.0.1:{log_host.getsockname()[1]}"), "worker")
+        structlog.get_logger().info("job done", command="x" * 100_000)
+        structlog.get_logger().info("job failed")
+        long, short = (log_host.recv(100_000) for _ in range(2))
+
+    assert 59_900 < len(long) <= 60_000
+    long.decode()
+    assert b'"event": "job failed"' in short
+
+
 @pytest.mark.parametrize(
-    "where", ["loghost", "loghost:syslog", ":514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514"]
+    "where",
+    ["loghost", "loghost:syslog", ":514", "no host:514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514"],
 )
 def test_a_syslog_that_is_not_there_is_refused_at_the_start(stderr: Stderr, where: str) -> None:
     with pytest.raises(ConfigError, match="syslog: "):
