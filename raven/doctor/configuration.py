@@ -16,11 +16,12 @@ from raven.profile import load_profiles
 
 _AREA = Area("configuration")
 _SOURCES = Area("sources")
-ROLES = ("watcher", "master", "worker", "client", "operator")
+ROLES = ("watcher", "master", "worker", "scrub", "client", "operator")
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "watcher": ("database", "broker"),
     "master": ("broker", "storage", "sources"),
     "worker": ("broker", "storage"),
+    "scrub": ("database", "storage"),
     "client": ("database",),
     "operator": ("database",),
 }
@@ -76,7 +77,7 @@ def roles(settings: Settings, named: Sequence[str]) -> Iterator[Finding]:
             if not is_set(settings, need):
                 todo = f"set RAVEN_{need.upper()} to {EXAMPLES[need]}"
                 yield _AREA.fault(f"{role}'s settings", f"{need} is not set", todo)
-    if named and settings.database and not {"watcher", "client", "operator"} & set(named):
+    if named and settings.database and not {"watcher", "scrub", "client", "operator"} & set(named):
         said = f"a {' and '.join(named)} has no use for the database's password, a thief of this host would"
         yield _AREA.warning("secrets", said, "take RAVEN_DATABASE out of its settings")
 

@@ -39,12 +39,17 @@ def storage(settings: Settings, roles: Sequence[str]) -> Iterator[Finding]:
         yield _AREA.fault("address", str(error), "correct RAVEN_STORAGE")
         return
     nobody = 9 * 10**17 + secrets.randbelow(10**17)  # no task's number, so scrub.py removes what is left of it
-    if "worker" in roles and "master" not in roles:
-        yield _read(store, names.chunk_key(nobody, 0, "copy"))
-        yield _write(store, nobody)
-    else:
+    own = {"worker", "scrub"} & set(roles)
+    if not own or "master" in roles or (own == {"scrub"} and not url.startswith("s3:")):  # folders have one account
         yield _round_trip(store, names.tmp_prefix(nobody), names.chunk_name(0, "copy"))
         yield _round_trip(store, names.out_prefix(nobody), _SEGMENT)
+        return
+    if "worker" in own:
+        yield _read(store, names.chunk_key(nobody, 0, "copy"))
+        yield _write(store, nobody)
+    if "scrub" in own:
+        for prefix in (names.tmp_prefix(nobody), names.out_prefix(nobody)):
+            yield _clean(store, prefix)
 
 
 def _where(key: str) -> str:
@@ -78,6 +83,16 @@ def _read(store: Storage, key: str) -> Finding:
     except RavenError as error:
         return _fault(key, error)
     return _AREA.fault(_where(key), "there is an object that nobody has stored", "do not use this storage")
+
+
+def _clean(store: Storage, prefix: str) -> Finding:
+    """Who only cleans may store nothing, and so removes what is not there: it is refused where it is forbidden."""
+    try:
+        store.delete([prefix + _SEGMENT])
+        store.delete_prefix(prefix)
+    except RavenError as error:
+        return _fault(prefix, error)
+    return _AREA.ok(_where(prefix), "objects and unfinished uploads can be listed and removed")
 
 
 def _write(store: Storage, task: int) -> Finding:

@@ -126,6 +126,42 @@ def test_an_operator_s_account_is_asked_for_what_an_operator_does(mariadb_server
     assert found["holds"].said == "SELECT, INSERT, DELETE allowed"
 
 
+def test_the_cleaner_s_account_is_asked_for_what_it_does(mariadb_server: MariaDb, mariadb_url: str) -> None:
+    """Each right of deploy/mariadb, and the same without the one that removes history."""
+    owner = load_schema(mariadb_server, mariadb_url)
+    name = urlsplit(owner).path[1:]
+    reads = [f"SELECT ON `{name}`.{table}" for table in ("tasks", "jobs", "schema_version")]
+
+    def found(removes: str) -> dict[str, Finding]:
+        user = f"cleaner-{uuid.uuid4().hex[:8]}"
+        mariadb_server.create_user(user, "secret-word", [*reads, f"SELECT (id, at){removes} ON `{name}`.history"])
+        url = f"mysql://{user}:secret-word@{mariadb_server.host}:{mariadb_server.port}/{name}"
+        return looked("database", "scrub", database=url)
+
+    assert levels(whole := found(", DELETE")) == {Level.OK}
+    assert whole["history"].said == "SELECT, DELETE allowed"
+    assert whole["schema"].level == Level.OK
+    poor = found("")
+    assert [what for what, finding in poor.items() if finding.level == Level.FAULT] == ["history"]
+    assert "DELETE command denied" in poor["history"].said
+
+
+def test_an_operator_who_may_not_forget_nodes_is_told_so(mariadb_server: MariaDb, mariadb_url: str) -> None:
+    owner = load_schema(mariadb_server, mariadb_url)
+    name, user = urlsplit(owner).path[1:], f"operator-{uuid.uuid4().hex[:8]}"
+    others = [f"ALL PRIVILEGES ON `{name}`.{table}" for table in ("tasks", "jobs", "holds", "history", "notices")]
+    mariadb_server.create_user(user, "secret-word", [*others, f"SELECT, UPDATE (blames) ON `{name}`.nodes"])
+
+    found = looked(
+        "database",
+        "operator",
+        database=f"mysql://{user}:secret-word@{mariadb_server.host}:{mariadb_server.port}/{name}",
+    )
+
+    assert [what for what, finding in found.items() if finding.level == Level.FAULT] == ["nodes"]
+    assert "DELETE command denied" in found["nodes"].said
+
+
 # the farm
 
 
@@ -318,6 +354,32 @@ def test_a_worker_s_keys_need_not_remove_nor_read_what_it_has_made(s3_url: str, 
     assert "AccessDenied" in master["under out/"].said
     assert {task_of(entry.key) is not None for entry in left} == {True}, "scrub.py knows them for a task's"
     storage_at(s3_url).delete_prefix("out/")
+
+
+@pytest.mark.parametrize("forbidden", [None, "s3:DeleteObject", "s3:ListBucketMultipartUploads", "s3:ListBucket"])
+def test_the_cleaner_s_keys_must_list_and_remove_and_need_not_write(
+    forbidden: str | None, s3_url: str, ceph_server: CephRgw
+) -> None:
+    bucket = urlsplit(s3_url).netloc
+    denied = ["s3:PutObject", "s3:GetObject", *([forbidden] if forbidden else [])]
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    statement = {"Effect": "Deny", "Principal": "*", "Action": denied, "Resource": resources}
+    client = ceph_server.client()
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    try:
+        found = looked("storage", "scrub", storage=s3_url)
+    finally:
+        client.delete_bucket_policy(Bucket=bucket)
+
+    level = Level.FAULT if forbidden else Level.OK
+    assert (found["under tmp/"].level, found["under out/"].level) == (level, level)
+    assert not forbidden or "AccessDenied" in found["under out/"].said
+
+
+def test_a_cleaner_of_a_folder_must_be_able_to_write_there(tmp_path: Path) -> None:
+    found = looked("storage", "scrub", storage=f"file://{tmp_path}")
+
+    assert found["under out/"].said == "an object can be stored, read and removed"
 
 
 def test_a_farm_that_runs_is_not_disturbed(rabbitmq_url: str) -> None:

@@ -144,7 +144,7 @@ def test_the_cleaner_cleans_with_rights_of_its_own(farm: Farm, mariadb_server: M
     assert "the storage has films of numbers that are still to come" in said, "is the database an old one?"
 
 
-@pytest.mark.parametrize("role", ["watcher", "master", "worker", "client", "operator"])
+@pytest.mark.parametrize("role", ["watcher", "master", "worker", "scrub", "client", "operator"])
 def test_the_doctor_finds_no_fault_in_a_roles_accounts(
     role: str,
     farm: Farm,
@@ -155,6 +155,7 @@ def test_the_doctor_finds_no_fault_in_a_roles_accounts(
 ) -> None:
     databases = {
         "watcher": ("raven_watcher", "raven"),
+        "scrub": ("raven_scrub", "raven"),
         "client": ("news", "raven_public"),
         "operator": ("alice", "raven"),
     }
@@ -163,7 +164,7 @@ def test_the_doctor_finds_no_fault_in_a_roles_accounts(
         settings["RAVEN_DATABASE"] = rights.url(mariadb_server, *databases[role])
     if role in ("watcher", "master", "worker"):
         settings["RAVEN_BROKER"] = accounts.url(rabbitmq_server, f"raven_{role}")
-    if role in ("master", "worker"):
+    if role in ("master", "worker", "scrub"):
         settings |= {"RAVEN_STORAGE": storage.url, "RAVEN_SOURCES": str(farm.sources) if role == "master" else ""}
         settings |= storage.environment(f"raven_{role}")
     for name, value in settings.items():
