@@ -14,9 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from raven.snapshot import RunningJob, Snapshot
+from raven.snapshot import DONE, LOST, QUEUED, RUNNING, WAITING, RunningJob, Snapshot, shortened
 
 LINE_SECONDS = 5.0  # between plain lines
+STRIP = 60  # characters
+_STYLES = {DONE: "green", RUNNING: "bold cyan", QUEUED: "cyan", WAITING: "dim", LOST: "red"}
 
 
 class Display(Protocol):
@@ -52,7 +54,7 @@ def summary_line(snapshot: Snapshot) -> str:
 
 
 class LiveDisplay:
-    """A bar for the whole film and a line for each job that runs."""
+    """A bar for the whole film, a strip of its chunks, and a line for each job that runs."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -78,17 +80,24 @@ class LiveDisplay:
         for job in snapshot.running:
             work.add_row(*_job_cells(job, snapshot))
         trouble = [Text(f"  trying again: {_short(snapshot.trouble)}", style="yellow")] if snapshot.trouble else []
-        self._live.update(Group(head, work, *trouble))
+        strip = [_strip(snapshot.chunks)] if len(snapshot.chunks) > 1 else []
+        self._live.update(Group(head, *strip, work, *trouble))
 
 
 def _short(trouble: str) -> str:
     return trouble.strip().splitlines()[0][:200]
 
 
-def _job_cells(job: RunningJob, snapshot: Snapshot) -> tuple[str, str, str]:
+def _strip(chunks: str) -> Text:
+    return Text("  ").append(Text.assemble(*((mark, _STYLES[mark]) for mark in shortened(chunks, STRIP))))
+
+
+def _job_cells(job: RunningJob, snapshot: Snapshot) -> tuple[str, Text, str, str]:
+    """On which node where there may be several."""
     what = f"{job.kind} {job.position + 1}" if job.kind in ("encode", "audio") else job.kind
     unit = "frames" if job.kind == "encode" else "samples"
-    return f"  {what}", f"{job.done} {unit}" if job.done else "", _speed(job.speed) if job.speed else ""
+    node = Text(job.node if snapshot.elapsed is None else "")
+    return f"  {what}", node, f"{job.done} {unit}" if job.done else "", _speed(job.speed) if job.speed else ""
 
 
 class PlainDisplay:
@@ -110,11 +119,20 @@ class PlainDisplay:
         now = time.monotonic()
         if now >= self._next or snapshot.status != self._status:
             self._next, self._status = now + LINE_SECONDS, snapshot.status
-            sys.stderr.write(f"{self._title}: {summary_line(snapshot)}\n")
+            sys.stderr.write(f"{self._title}: {summary_line(snapshot)}{_where(snapshot)}\n")
         if snapshot.trouble and snapshot.trouble != self._trouble:
             self._trouble = snapshot.trouble
             sys.stderr.write(f"{self._title}: trying again: {_short(snapshot.trouble)}\n")
         sys.stderr.flush()
+
+
+def _where(snapshot: Snapshot) -> str:
+    """Of a farm's task its chunks, and the nodes that are at it."""
+    if snapshot.elapsed is not None or snapshot.ended:
+        return ""
+    nodes = sorted({job.node for job in snapshot.running if job.node})
+    strip = f", {shortened(snapshot.chunks, STRIP)}" if snapshot.chunks else ""
+    return f"{strip}{', on ' + ', '.join(nodes) if nodes else ''}"
 
 
 class JsonLines:

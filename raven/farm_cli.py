@@ -23,7 +23,7 @@ _LISTED = "id, status, progress, profile, priority, source, message, url, durati
 
 def _task(database: Database, task: int) -> Snapshot:
     """Raises TaskError when there is no such row."""
-    snapshot = read_snapshot(database, task, 0.0)
+    snapshot = read_snapshot(database, task, None)
     if snapshot.status == "cancelled":
         raise TaskError(f"there is no task {task}")
     return snapshot
@@ -96,14 +96,13 @@ def status(settings: Settings, task: int, as_json: bool) -> None:
 @with_settings
 def watch(settings: Settings, task: int, as_json: bool) -> None:
     """Follows a task to its end. Exit code 1 if it failed."""
-    begun = time.monotonic()
     with database_of(settings, client=True) as database:
         snapshot = _task(database, task)
         with JsonLines() if as_json else choose_display(f"task {task}") as display:
             while not snapshot.ended:
                 display.show(snapshot)
                 time.sleep(LOOK_SECONDS)
-                snapshot = read_snapshot(database, task, time.monotonic() - begun)
+                snapshot = read_snapshot(database, task, None)
             if as_json:
                 display.show(snapshot)
     if not as_json:
@@ -115,21 +114,26 @@ def watch(settings: Settings, task: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task", type=int)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_settings
-def cancel(settings: Settings, task: int) -> None:
+def cancel(settings: Settings, task: int, as_json: bool) -> None:
     """Deletes a task: what runs is stopped, its outputs are removed."""
     with database_of(settings, client=True) as database:
         if not database.execute("DELETE FROM tasks WHERE id = ?", (task,)):
             raise TaskError(f"there is no task {task}")
-    click.echo(f"task {task} is cancelled")
+    click.echo(_as_json({"id": task, "status": "cancelled"}) if as_json else f"task {task} is cancelled")
 
 
 @click.command("retry")
 @click.argument("task", type=int)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_settings
-def retry_task(settings: Settings, task: int) -> None:
+def retry_task(settings: Settings, task: int, as_json: bool) -> None:
     """Tries a failed task again, from what is already there. For operators: a client's account may not."""
     with database_of(settings) as database:
         kept = retry(database, task, time.time_ns() // 1_000_000, settings.node)
+    if as_json:
+        click.echo(_as_json({"id": task, "status": "retried", "kept": kept}))
+        return
     rest = "what was done stays done" if kept else "its objects were removed already, so it begins anew"
     click.echo(f"task {task} is tried again; {rest}")

@@ -16,6 +16,13 @@ from raven.settings_option import database_of, with_settings
 _TITLES = ("NAME", "ROLE", "RUN", "VERSION", "SLOTS", "RUNNING", "LOAD", "MEMORY", "DISK", "FFMPEG", "SEEN", "STATE")
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+def _say(name: str, state: str, words: str, as_json: bool) -> None:
+    click.echo(json.dumps({"node": name, "state": state}) if as_json else f"{name} {words}")
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
@@ -62,29 +69,34 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 @nodes_command.command("drain")
 @click.argument("name")
+@_JSON
 @with_settings
-def drain_node(settings: Settings, name: str) -> None:
+def drain_node(settings: Settings, name: str, as_json: bool) -> None:
     """Lets the nodes called NAME end their jobs and take no more, also after a restart."""
     with database_of(settings) as database:
         seen = drain(database, name, _now())
-    click.echo(f"{name} takes no more jobs" + ("" if seen else "; no node of that name has been seen so far"))
+    _say(
+        name, "drained", "takes no more jobs" + ("" if seen else "; no node of that name has been seen so far"), as_json
+    )
 
 
 @nodes_command.command("resume")
 @click.argument("name")
+@_JSON
 @with_settings
-def resume_node(settings: Settings, name: str) -> None:
+def resume_node(settings: Settings, name: str, as_json: bool) -> None:
     """Lets the nodes called NAME take jobs again, whether they were drained or quarantined."""
     with database_of(settings) as database:
         resume(database, name)
-    click.echo(f"{name} takes jobs again")
+    _say(name, "resumed", "takes jobs again", as_json)
 
 
 @nodes_command.command("forget")
 @click.argument("name")
+@_JSON
 @with_settings
-def forget_node(settings: Settings, name: str) -> None:
+def forget_node(settings: Settings, name: str, as_json: bool) -> None:
     """Forgets the nodes called NAME that are gone for good; by itself that takes a day."""
     with database_of(settings) as database:
         forget(database, name, _now())
-    click.echo(f"{name} is forgotten")
+    _say(name, "forgotten", "is forgotten", as_json)

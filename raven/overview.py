@@ -10,13 +10,13 @@ from typing import Any
 from raven import names
 from raven.ports import Database, Row
 from raven.roster import Node, current, read_nodes
+from raven.snapshot import speed_of_chunks
 
 MANY = 1000
 """Counting ends here: a million waiting jobs are as much more than enough as a thousand."""
 SHARES = 20
 """Of a lane, the most that are told; those of the highest priority."""
 TASKS = 50
-_VIDEO = ("encode", "second")
 _UNDER_WAY = "'preparing', 'encoding', 'publishing'"
 
 
@@ -156,10 +156,8 @@ def _running(job: Row, now: int) -> Running:
 
 def _task(task: Row, jobs: Sequence[Row]) -> TaskLine:
     facts = json.loads(task["metadata"]) if task["metadata"] else {}
-    chunks = {
-        job["position"]: float(job["speed"]) for job in jobs if job["kind"] in _VIDEO
-    }  # a second run adds nothing
-    speed = sum(chunks.values()) if facts.get("video") else 0.0
+    chunks = ((job["kind"], int(job["position"]), float(job["speed"])) for job in jobs)
+    speed = speed_of_chunks(chunks) if facts.get("video") else 0.0
     film = facts.get("duration")
     progress = float(task["progress"])
     return TaskLine(

@@ -157,3 +157,27 @@ def test_every_command_that_shows_something_can_say_it_as_json(command: list[str
     assert done.exit_code == 0, done.output
     assert done.stdout
     assert all(json.loads(line) for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["cancel", "2"], {"id": 2, "status": "cancelled"}),
+        (["retry", "3"], {"id": 3, "status": "retried", "kept": True}),
+        (["nodes", "drain", "spare"], {"node": "spare", "state": "drained"}),
+        (["nodes", "resume", "held"], {"node": "held", "state": "resumed"}),
+        (["nodes", "forget", "worker-7"], {"node": "worker-7", "state": "forgotten"}),
+    ],
+    ids=lambda value: value[-2] if isinstance(value, list) else "",
+)
+def test_every_command_that_changes_something_says_so_as_json(
+    command: list[str], said: dict[str, object], url: str
+) -> None:
+    with closing(sqlite3.connect(url.removeprefix("sqlite://"))) as connection:
+        connection.executescript(
+            "INSERT INTO tasks (id, source, status) VALUES (3, '/a', 'failed');"
+            "INSERT INTO jobs (task_id, kind, position, state, lane) VALUES (3, 'encode', 0, 'failed', 'worker');"
+            "INSERT INTO holds (name, reason, since) VALUES ('held', 'drained', 0);"
+        )
+
+    assert objects(raven(url, *command, "--json")) == [said]
