@@ -20,7 +20,8 @@ Number = Annotated[int, Field(ge=0, lt=1 << 31)]
 Id = Annotated[int, Field(ge=0, lt=1 << 63)]
 """Of a task or a job."""
 NodeName = Annotated[str, Field(min_length=1, max_length=255)]
-Instance = Annotated[str, Field(max_length=16, exclude_if=lambda value: not value)]
+_Run = Annotated[str, Field(max_length=16)]
+Instance = Annotated[_Run, Field(exclude_if=lambda value: not value)]
 """One run of a daemon: two hosts may have one name, and a daemon that crashed comes back under its own."""
 
 
@@ -65,5 +66,5 @@ class HoldNode(Value):
     type: Literal["hold-node"] = "hold-node"
     node: NodeName
     role: Literal["master", "worker"]
-    instance: Instance
+    instance: _Run
     hold: str = Field(max_length=STATE_LENGTH)

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from raven.alive import Alive
-from raven.messages import RESULTS, Control, Job, Report
+from raven.alive import Alive, HoldNode
+from raven.messages import RESULTS, Control, Job, Report, read_control
 from raven.values import Rarely, Value
 
 FROZEN = {
@@ -125,6 +125,20 @@ def complaints(model: type[BaseModel]) -> list[str]:
 def test_what_is_ordinary_is_sent_with_the_same_keys_as_ever(model: type[BaseModel]) -> None:
     """Of a sign of life alone, which daemons read whatever is in it, there may be more."""
     assert complaints(model) == []
+
+
+@pytest.mark.parametrize("model", reachable(), ids=lambda m: m.__name__)
+def test_what_is_required_is_sent_whatever_it_holds(model: type[BaseModel]) -> None:
+    """Else a message would be made that nobody can read."""
+    rare = [name for name, field in model.model_fields.items() if field.is_required() and field.exclude_if]
+    assert rare == []
+
+
+def test_a_word_to_a_daemon_that_tells_no_run_can_be_read() -> None:
+    """As those from before there were runs."""
+    held = HoldNode(node="one", role="worker", instance="", hold="drained")
+
+    assert read_control(held.model_dump_json().encode()) == held
 
 
 def test_a_sign_of_life_may_grow_but_not_shrink() -> None:
