@@ -13,7 +13,7 @@ PACKAGES=(
     chromium fonts-liberation
     curl python3-venv
     mediainfo libxml2-utils libfaketime
-    systemd nginx haproxy rsyslog logrotate prometheus
+    systemd nginx haproxy rsyslog logrotate prometheus shellcheck
     iproute2 nftables
 )
 POLICY=/usr/sbin/policy-rc.d

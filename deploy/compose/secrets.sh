@@ -13,15 +13,12 @@ new() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 filled() {
   cp "$1" "$2"
-  for mark in $(grep -o 'change-me-[0-9]*' "$1"); do
+  grep -o 'change-me-[0-9]*' "$1" | while read -r mark; do
     sed -i "s/$mark\\([^0-9]\\)/$(new)\\1/" "$2"
   done
 }
 
 filled "$here/../mariadb/accounts.sql.example" "$secrets/accounts.sql"
-# the owner of the schema, for `raven migrate`
-printf "CREATE USER IF NOT EXISTS raven_owner@'%%' IDENTIFIED BY '%s';\nGRANT ALL ON raven.* TO raven_owner@'%%';\n" \
-  "$(new)" >> "$secrets/accounts.sql"
 sed -n "s/^CREATE USER IF NOT EXISTS \\([a-z_]*\\)@'%' IDENTIFIED BY '\\([^']*\\)'.*/\\1 \\2/p" "$secrets/accounts.sql" |
   while read -r account password; do
     case $account in news|sport|wall) database=raven_public ;; *) database=raven ;; esac
