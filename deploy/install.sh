@@ -3,8 +3,8 @@
 #
 #   deploy/install.sh [--no-packages] [FILE...]
 #
-# Python packages go to /opt/raven, the account `raven` is made, the units are put in place, and each FILE, such as
-# raven.env and raven-worker.env, goes to /etc/raven, for root's eyes only. Nothing is started. May be run any number of
+# Python packages go to /opt/raven, the account `raven` is made, the units and raven-as are put in place, and each FILE, such
+# as raven.env and raven-worker.env, goes to /etc/raven, for root's eyes only. Nothing is started. May be run any number of
 # times. --no-packages: /opt/raven is there already, copied or mounted from a host that has it.
 # Tried by tests/deploy/test_five_hosts.py.
 set -eu
@@ -14,14 +14,14 @@ packages=yes
 for file; do
   case $file in
     raven.env|raven-*.env|*/raven.env|*/raven-*.env) [ -r "$file" ] || { echo "$file cannot be read" >&2; exit 2; } ;;
-    *) echo "$file: settings are called raven.env, raven-watcher.env, raven-master.env or raven-worker.env" >&2; exit 2 ;;
+    *) echo "$file: settings are called raven.env, and raven-watcher.env, raven-worker.env and so on" >&2; exit 2 ;;
   esac
 done
 
 if [ $packages = yes ]; then
   "$source/deploy/venv.sh" "${PYTHON:-python3}" /opt/raven
   /opt/raven/bin/pip install --quiet --disable-pip-version-check --require-hashes -r "$source/requirements.lock"
-  /opt/raven/bin/pip install --quiet --disable-pip-version-check --no-deps "$source"
+  /opt/raven/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$source"
 fi
 
 install -D -m 644 "$source/deploy/systemd/raven.sysusers" /etc/sysusers.d/raven.conf
@@ -31,6 +31,7 @@ setpriv --reuid=raven --regid=raven --clear-groups /opt/raven/bin/raven --versio
   { echo "the account raven cannot run /opt/raven/bin/raven: see where its Python lies, or name one: PYTHON=/usr/bin/python3" >&2; exit 1; }
 mkdir -p /etc/systemd/system
 cp -r "$source"/deploy/systemd/raven-* /etc/systemd/system/
+install -D -m 755 "$source/deploy/raven-as" /usr/local/sbin/raven-as
 install -d -m 755 /etc/raven
 for file; do
   install -m 600 "$file" /etc/raven/

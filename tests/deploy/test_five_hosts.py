@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -52,6 +53,9 @@ class Hosts:
             "raven.env": {"RAVEN_STORAGE": storage.url},
             "raven-watcher.env": watcher | self.data.broker("watcher"),
             "raven-master.env": master | self.data.broker("master"),
+            "raven-scrub.env": {"RAVEN_DATABASE": rights.url(mariadb, "raven_scrub", "raven")}
+            | storage.environment("raven_scrub"),
+            "raven-owner.env": {"RAVEN_DATABASE": rights.url(mariadb, "raven_owner", "raven")},
         }
         head = self.site.prepare("head", files)
         head.run("mkdir", FILM.parent)
@@ -81,7 +85,7 @@ class Hosts:
 
     def operator(self, line: str) -> str:
         """A command with the watcher's settings, on its host."""
-        return self.site.shell("head", f"set -a && . /etc/raven/raven-watcher.env && {line}")
+        return self.site.shell("head", f"raven-as watcher {line}")
 
     def service(self, name: str) -> Service:
         found = self.farm.daemons[name]
@@ -184,11 +188,30 @@ def test_daemons_run_as_the_account_that_was_made_for_them(five: Hosts) -> None:
         assert owner == int(five.service(name).host.run("id", "-u", "raven")) != 0
 
 
-def test_the_doctor_finds_no_fault_on_a_workers_host(five: Hosts) -> None:
-    account = "setpriv --reuid=raven --regid=raven --clear-groups"
-    settings = "set -a && . /etc/raven/raven.env && . /etc/raven/raven-worker.env"
-    said = five.site.shell("worker-1", f"{settings} && {account} raven doctor --role worker")
-    assert "fault" not in said
+def test_the_doctor_finds_no_fault_on_any_host(five: Hosts) -> None:
+    for name, role in (("worker-1", "worker"), ("head", "watcher"), ("head", "master"), ("head", "scrub")):
+        said = five.site.shell(name, f"raven-as {role} raven doctor --role {role}")
+        assert not re.search(r"^fault ", said, re.M), said
+        assert re.search(r"^ok +(storage|database) ", said, re.M)
+
+
+@pytest.mark.parametrize(
+    ("host", "line", "says"),
+    [
+        (
+            "worker-1",
+            "raven-as worker raven doctor --role worker",
+            r"^ok +machine +room: .* in /var/cache/raven-worker,",
+        ),
+        ("head", "raven-as watcher raven nodes", r"^worker-1 +worker .* ready$"),
+        ("head", "raven-as owner raven migrate", r"which this Raven needs$"),
+        ("head", "raven-as scrub python -m scrub --dry-run", r"would go; \d+ stay$"),
+        ("head", "raven-as master head -c 1 FILE", r"^G"),
+    ],
+)
+def test_a_documented_command_runs_as_the_daemons_do(five: Hosts, host: str, line: str, says: str) -> None:
+    said = five.site.shell(host, line.replace("FILE", str(FILM)))
+    assert re.search(says, said, re.M), said
 
 
 def test_a_host_runs_any_set_of_the_daemons(five: Hosts) -> None:

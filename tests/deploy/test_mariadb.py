@@ -388,7 +388,7 @@ def test_the_example_has_no_account_without_a_password() -> None:
     """And all of them are the ones that these tests try."""
     accounts = ACCOUNTS.read_text("utf-8")
     assert accounts.count("CREATE USER") == len(PASSWORDS) == len(set(PASSWORDS.values()))
-    assert {"news", "sport", "wall", "alice", "raven_watcher", "raven_scrub"} == set(PASSWORDS)
+    assert {"news", "sport", "wall", "alice", "raven_watcher", "raven_scrub", "raven_owner"} == set(PASSWORDS)
 
 
 def test_a_client_that_sleeps_in_a_transaction_holds_up_nobody_else(connect: Connect, server: MariaDb) -> None:

@@ -85,7 +85,11 @@ def nginx(site: Path, folder: Path, **replaced: str) -> Iterator[str]:
     port = free_port()
     text = site.read_text("utf-8").replace("listen 8080;", f"listen {HOST}:{port};")
     text = re.sub(r"^ *listen \[::\]:8080;\n", "", text, flags=re.M)
-    for old, new in {"/srv/raven": str(folder / "storage"), "/var/cache/nginx": str(folder), **replaced}.items():
+    for old, new in {
+        "/srv/raven": str(folder / "storage"),
+        "/var/cache/nginx-raven": f"{folder}/kept",
+        **replaced,
+    }.items():
         text = text.replace(old, new)
     (folder / "site.conf").write_text(text, "utf-8")
     main = folder / "nginx.conf"
@@ -164,6 +168,14 @@ def test_the_types_are_those_that_raven_stores() -> None:
     types = {end: kind for kind, end in re.findall(r"(\S+)\s+(\w+);", block[1])}
 
     assert types == {end: kind for end, kind in names.MIME_TYPES.items() if end != "nut"}
+
+
+def test_the_folder_of_what_is_kept_can_be_made_by_nginx() -> None:
+    """Which makes no folder above it. Debian's package has none of its own below /var/cache."""
+    need(missing_program({"nginx": "nginx"}))
+    (kept,) = re.findall(r"^proxy_cache_path (\S+) ", RGW_SITE.read_text("utf-8"), re.M)
+
+    assert Path(kept).parent.is_dir()
 
 
 def test_text_is_compressed_and_media_is_not(server: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,19 +65,103 @@ def test_cron_and_the_timer_start_the_same_program() -> None:
         line for line in (UNITS / "raven-scrub.service").read_text("utf-8").splitlines() if line.startswith("ExecStart")
     )
     job = (DEPLOY / "cron" / "raven").read_text("utf-8").splitlines()[-1]
-    assert job.endswith(unit.removeprefix("ExecStart="))
+    assert job.endswith(f" exec /usr/local/sbin/raven-as scrub {unit.removeprefix('ExecStart=')}")
+    assert "/usr/local/sbin/raven-as\n" in (DEPLOY / "install.sh").read_text("utf-8")
 
 
-def test_cron_takes_the_settings_as_the_units_do(tmp_path: Path) -> None:
+NAMES = ("raven", "raven-watcher", "raven-master", "raven-worker", "raven-scrub", "raven-owner")
+
+
+def files_of(unit: str) -> list[str]:
+    """The names of the files that systemd reads for a unit, in its order: the unit first, drop-ins by their names."""
+    folders = (UNITS / "raven-.service.d", UNITS / f"{unit}.service.d")
+    drop_ins = sorted((file for folder in folders for file in folder.glob("*.conf")), key=lambda file: file.name)
+    text = "\n".join(file.read_text("utf-8") for file in (UNITS / f"{unit}.service", *drop_ins))
+    found = re.findall(r"^EnvironmentFile=-/etc/raven/(\S+)\.env$", text, re.M)
+    assert len(found) == text.count("\nEnvironmentFile=")
+    return [name.replace("%p", unit) for name in found]
+
+
+class ByHand:
+    """deploy/raven-as where its files are the test's, and the account is the one that runs the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings, self._script = folder / "settings", folder / "raven-as"
+        self.settings.mkdir()
+        text = (DEPLOY / "raven-as").read_text("utf-8")
+        account = "setpriv --reuid=raven --regid=raven --clear-groups --no-new-privs "
+        for old, new in {
+            "/etc/raven": str(self.settings),
+            "/var/cache/raven-": f"{folder}/cache-",
+            "exec /opt/raven/bin/python": f"exec {sys.executable}",
+            account: "",
+        }.items():
+            assert old in text
+            text = text.replace(old, new)
+        self._script.write_text(text, "utf-8")
+
+    def write(self, name: str, **values: str) -> None:
+        (self.settings / f"{name}.env").write_text("".join(f"{k}={v}\n" for k, v in values.items()), "utf-8")
+
+    def run(self, name: str, *command: str) -> subprocess.CompletedProcess[str]:
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(DEPLOY.parent)}
+        words = ["/bin/sh", str(self._script), name, *command]
+        return subprocess.run(words, env=path, capture_output=True, text=True, check=False, timeout=60)
+
+    def environment(self, name: str) -> dict[str, str]:
+        done = self.run(name, sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> ByHand:
+    return ByHand(tmp_path)
+
+
+@pytest.mark.parametrize("role", ["watcher", "master", "worker", "scrub"])
+def test_a_command_by_hand_has_the_settings_of_the_unit(role: str, by_hand: ByHand, tmp_path: Path) -> None:
+    """Each file says which it is, and that it was there: what is read last counts."""
+    for name in NAMES:
+        by_hand.write(name, LAST=name, **{f"HAS_{name.removeprefix('raven').strip('-') or 'all'}": "1"})
+    (tmp_path / f"cache-{role}").mkdir()
+    files = files_of(f"raven-{role}")
+
+    found = by_hand.environment(role)
+
+    assert found["LAST"] == files[-1] == f"raven-{role}"
+    wanted = {f"HAS_{name.removeprefix('raven').strip('-') or 'all'}" for name in files}
+    assert {name for name in found if name.startswith("HAS_")} == wanted
+    assert found["RAVEN_TEMPORARY"] == str(tmp_path / f"cache-{role}")
+    assert found["PATH"].startswith("/opt/raven/bin:")
+
+
+def test_the_cleaner_has_the_watcher_s_settings_over_those_of_all(by_hand: ByHand) -> None:
+    by_hand.write("raven", RAVEN_LOG_LEVEL="info", RAVEN_NODE="all")
+    by_hand.write("raven-watcher", RAVEN_LOG_LEVEL="debug")
+
+    found = by_hand.environment("scrub")
+
+    assert (found["RAVEN_LOG_LEVEL"], found["RAVEN_NODE"]) == ("debug", "all")
+    files = files_of("raven-scrub")
+    assert files[-2:] == ["raven-watcher", "raven-scrub"]
+    assert files.index("raven") < files.index("raven-watcher")
+
+
+def test_settings_are_read_as_the_units_read_them(by_hand: ByHand) -> None:
     """Of a storage whose URL has an & and a password with all that means something to a shell."""
     storage, database = "s3://b/p?endpoint=http://127.0.0.1:9000&tls=ca.pem", "mysql://bob:a$b;c#d@127.0.0.1/raven"
-    (tmp_path / "raven.env").write_text(f"RAVEN_STORAGE={storage}\n", "utf-8")
-    (tmp_path / "raven-watcher.env").write_text(f"RAVEN_DATABASE={database}\n", "utf-8")
-    job = (DEPLOY / "cron" / "raven").read_text("utf-8").splitlines()[-1].partition(" root ")[2]
-    shows = "import os; print(os.environ['RAVEN_STORAGE'], os.environ['RAVEN_DATABASE'])"
-    job = job.partition(" setpriv ")[0].replace("/opt/raven/bin/python", sys.executable)
-    line = f'{job.replace("/etc/raven", str(tmp_path))} {sys.executable} -c "{shows}"'
+    by_hand.write("raven", RAVEN_STORAGE=storage)
+    by_hand.write("raven-watcher", RAVEN_DATABASE=database)
 
-    said = subprocess.run(["/bin/sh", "-c", line], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+    found = by_hand.environment("scrub")
 
-    assert said.split() == [storage, database]
+    assert (found["RAVEN_STORAGE"], found["RAVEN_DATABASE"]) == (storage, database)
+
+
+def test_a_name_that_has_no_settings_is_refused(by_hand: ByHand) -> None:
+    """Else a slip of the pen would run the command with settings of nobody."""
+    for words in (("wroker", "raven", "doctor"), ("worker",)):
+        done = by_hand.run(*words)
+        assert done.returncode == 2
+        assert "raven-wroker.env" in done.stderr or "use: raven-as" in done.stderr

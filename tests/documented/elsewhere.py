@@ -5,6 +5,7 @@ from __future__ import annotations
 INSTALLED = "deploy/test_mariadb.py::test_a_client_inserts_reads_and_deletes_as_if_it_were_alone"
 RESTORED = "farm/test_backup.py::test_after_a_restore_films_under_way_are_done_and_those_inserted_since_are_forgotten"
 FIVE_HOSTS = "deploy/test_five_hosts.py::test_a_worker_joins_and_another_leaves_while_a_film_is_encoded"
+AS_DAEMONS = "deploy/test_five_hosts.py::test_a_documented_command_runs_as_the_daemons_do"
 IMPORTED = "deploy/test_rabbitmq.py::test_what_a_role_must_not_do_is_refused"
 BUCKET = "deploy/test_ceph.py::test_a_worker_stores_all_that_it_makes"
 SIGNED = "contract/test_notices.py::test_a_done_task_is_told_once_with_a_signature_that_the_receiver_can_check"
@@ -59,6 +60,13 @@ TESTED = {
     "deploy/install.sh raven.env raven-worker.env": FIVE_HOSTS,
     "systemctl enable --now raven-worker": FIVE_HOSTS,
     "systemctl disable --now raven-worker": FIVE_HOSTS,
+    "raven-as NAME COMMAND": "deploy/test_systemd.py::test_a_command_by_hand_has_the_settings_of_the_unit",
+    "raven-as worker raven doctor --role worker": AS_DAEMONS,
+    "raven-as watcher raven nodes": AS_DAEMONS,
+    "raven-as owner raven migrate": AS_DAEMONS,
+    "raven-as owner raven migrate --restored": RESTORED,
+    "raven-as scrub python -m scrub --dry-run": AS_DAEMONS,
+    "raven-as master head -c 1 FILE": AS_DAEMONS,
     "deploy/compose/secrets.sh": (
         "deploy/test_container.py::test_each_secret_of_the_compose_file_is_written_with_a_password_of_its_own"
     ),
@@ -78,6 +86,7 @@ TESTED = {
 
 _NO_SYSTEMD = "the machines that run tests have no systemd at work; the units are checked by deploy/test_systemd.py"
 _NO_CONTAINERS = "the machines that run tests have no containers; the files are checked by deploy/test_container.py"
+_FETCHES = "what the tests themselves were installed by, from an index of packages"
 _LOOKS = "a look at another program's own state, of which nothing is Raven's"
 UNTESTED = {
     "mpv out/master.m3u8": "a player with a window; e2e/test_playback.py plays in browsers",
@@ -94,13 +103,17 @@ UNTESTED = {
     "systemctl status mariadb": _NO_SYSTEMD,
     "systemctl status raven-watcher": _NO_SYSTEMD,
     "systemctl list-timers raven-scrub.timer": _NO_SYSTEMD,
+    "systemctl start raven-watcher": _NO_SYSTEMD,
+    "systemctl start raven-worker": _NO_SYSTEMD,
+    "systemctl stop raven-watcher": _NO_SYSTEMD,
+    "systemctl stop raven-worker": _NO_SYSTEMD,
     "journalctl -k": _NO_SYSTEMD,
+    "apt-get install rsyslog": _FETCHES,
+    "pip download --require-hashes -r requirements.lock -d /mnt/packages": _FETCHES,
     "journalctl -u raven-watcher": _NO_SYSTEMD,
-    "sudo -u raven head -c 1 FILE": "an account of a host that has Raven installed",
     "ceph -s": _LOOKS,
     "iostat -x": _LOOKS,
     "ss -ltnp": _LOOKS,
     "rabbitmq-diagnostics alarms": _LOOKS,
-    "rabbitmqadmin get queue=raven.reports.dead": _LOOKS,
 }
 """Why nothing runs a line."""

@@ -12,10 +12,10 @@ PAGES = (
     *sorted((ROOT / "deploy").glob("*/README*")),
 )
 PROGRAMS = (
-    "raven", "raven-watcher", "raven-master", "raven-worker", "scrub.py", "make", "python", "python3", "pip", "mpv",
-    "mariadb", "mariadb-dump", "mariadb-dumpslow", "rabbitmqctl", "rabbitmqadmin", "rabbitmq-diagnostics", "ceph",
-    "radosgw-admin", "aws", "openssl", "systemctl", "journalctl", "systemd-analyze", "rsyslogd", "logrotate", "nginx",
-    "haproxy", "promtool", "docker", "podman", "kubectl", "apt", "apt-get", "sudo", "su", "grep", "ss", "iostat", "cp",
+    "raven", "raven-as", "raven-watcher", "raven-master", "raven-worker", "scrub.py", "make", "python", "python3",
+    "pip", "mpv", "mariadb", "mariadb-dump", "mariadb-dumpslow", "rabbitmqctl", "rabbitmqadmin", "rabbitmq-diagnostics",
+    "ceph", "radosgw-admin", "aws", "openssl", "systemctl", "journalctl", "systemd-analyze", "rsyslogd", "logrotate",
+    "nginx", "haproxy", "promtool", "docker", "podman", "kubectl", "apt", "apt-get", "sudo", "su", "grep", "ss", "iostat", "cp",
     "install.sh", "secrets.sh", "users.sh",
 )  # fmt: skip
 """By these a command within a sentence is known. In a code block every line is one."""

@@ -28,7 +28,6 @@ from watcher.watcher import steady_clock
 
 pytestmark = pytest.mark.servers
 BIN = Path(sys.executable).parent
-PYTHON = {"/opt/raven/bin/python": lambda _: shlex.quote(sys.executable)}
 INSERT, SELECT, DELETE = SQL = (
     "INSERT INTO tasks (source) VALUES ('/srv/in/film.mkv');",
     "SELECT status, progress, url, message FROM tasks WHERE id = 1;",
@@ -163,7 +162,6 @@ COMMANDS: dict[str, Shown[Stage]] = {
     "scrub.py --dry-run": Shown(
         r"objects, \d+\.\d MB would go; \d+ stay$", {"scrub.py": lambda _: shlex.quote(str(ROOT / "scrub.py"))}
     ),
-    "/opt/raven/bin/python -m scrub --dry-run": Shown(r"would go; \d+ stay$", PYTHON),
     'grep \'"level": "error"\'': Shown(
         r"at work", {"error\"'": lambda s: f"info\"' {s.log()}"}
     ),  # there are no errors to be found
@@ -175,7 +173,12 @@ POLICY = (
     "rabbitmqctl set_policy -p VHOST --apply-to queues jobs"
     " '^raven\\.(master|worker|reports)' '{\"delivery-limit\":100000}'"
 )
-BROKER = {"rabbitmqctl delete_user guest": "Deleting user", POLICY: "Setting policy"}
+BROKER = {
+    "rabbitmqctl delete_user guest": "Deleting user",
+    "rabbitmqctl list_queues -p raven name messages": "raven.reports.dead\t0",
+    "rabbitmqctl purge_queue -p raven raven.reports.dead": "Purging queue",
+    POLICY: "Setting policy",
+}
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +239,7 @@ def test_a_documented_command_for_the_broker_is_one_that_it_takes(
 ) -> None:
     if command.endswith(" guest"):
         rabbitmq_server.control("add_user", "guest", "guest")
-    words = shlex.split(command.replace("VHOST", stage.farm.servers.vhost))
+    vhost = f"-p {stage.farm.servers.vhost} "
+    words = shlex.split(command.replace("-p VHOST ", vhost).replace("-p raven ", vhost))
 
     assert BROKER[command] in rabbitmq_server.control(*words[1:])

@@ -19,7 +19,7 @@ from tests.servers.process import ServerError, clean_environment, launch_here, m
 T = TypeVar("T")
 _NEW_MOUNTS, _NEW_HOST_NAME, _NEW_NETWORK = 0x00020000, 0x04000000, 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_OWN_FOLDERS = ("/srv", "/opt", "/run", "/var/cache")
+_OWN_FOLDERS = ("/srv", "/opt", "/run", "/var/cache", "/usr/local/sbin")
 _PROGRAMS = {"ip": "iproute2", "nft": "nftables", "mount": "mount", "systemd-sysusers": "systemd"}
 
 

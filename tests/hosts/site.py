@@ -97,7 +97,7 @@ class Site:
 
     def shell(self, name: str, line: str) -> str:
         """What a line of an operator does on a host, in the copy of the repository there."""
-        said = self.hosts[name].run("sh", "-c", f"cd {_SOURCE} && PATH=/opt/raven/bin:$PATH && {line}")
+        said = self.hosts[name].run("sh", "-c", f"cd {_SOURCE} && PATH=/usr/local/sbin:$PATH && {line}")
         self.note(name, line, said)
         return said
 
