@@ -89,7 +89,7 @@ _NO_CONTAINERS = "the machines that run tests have no containers; the files are 
 _FETCHES = "what the tests themselves were installed by, from an index of packages"
 _LOOKS = "a look at another program's own state, of which nothing is Raven's"
 UNTESTED = {
-    "mpv out/master.m3u8": "a player with a window; e2e/test_playback.py plays in browsers",
+    "mpv film/master.m3u8": "a player with a window; e2e/test_playback.py plays in browsers",
     "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…": "the program of AWS is not installed for the tests",
     's3() { aws --endpoint-url https://rgw.example --region us-east-1 s3api "$@"; }': (
         "the program of AWS is not installed for the tests; the page says so"

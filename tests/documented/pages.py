@@ -15,8 +15,8 @@ PROGRAMS = (
     "raven", "raven-as", "raven-watcher", "raven-master", "raven-worker", "scrub.py", "make", "python", "python3",
     "pip", "mpv", "mariadb", "mariadb-dump", "mariadb-dumpslow", "rabbitmqctl", "rabbitmqadmin", "rabbitmq-diagnostics",
     "ceph", "radosgw-admin", "aws", "openssl", "systemctl", "journalctl", "systemd-analyze", "rsyslogd", "logrotate",
-    "nginx", "haproxy", "promtool", "docker", "podman", "kubectl", "apt", "apt-get", "sudo", "su", "grep", "ss", "iostat", "cp",
-    "install.sh", "secrets.sh", "users.sh",
+    "nginx", "haproxy", "promtool", "docker", "podman", "kubectl", "apt", "apt-get", "sudo", "su", "grep", "ss",
+    "iostat", "cp", "install.sh", "secrets.sh", "users.sh",
 )  # fmt: skip
 """By these a command within a sentence is known. In a code block every line is one."""
 _INLINE = re.compile(r"(?<!`)`((?:[./\w-]*/)?(?:" + "|".join(map(re.escape, PROGRAMS)) + r") [^`\n]+)`(?!`)")
