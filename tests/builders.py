@@ -523,8 +523,8 @@ IDR, SLICE, SEI = 5, 1, 6
 
 
 def nal(kind: int, size: int = 6) -> bytes:
-    """A length-prefixed AVC NAL unit."""
-    return struct.pack(">IB", size, kind) + bytes(size - 1)
+    """A length-prefixed AVC NAL unit, in which there are no three zeros in a row."""
+    return struct.pack(">IB", size, kind) + b"\xa5" * (size - 1)
 
 
 @dataclass(frozen=True)

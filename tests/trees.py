@@ -19,6 +19,7 @@ from raven.media import boxes
 from raven.media.boxes import box
 from raven.media.grid import Grid, Span
 from tests.builders import FakeFragment, FakeSample, aac_entry, fragment, gop
+from tests.paff import Bits
 
 GRID = Grid.of(Fraction(25), Fraction(1), 6, 3)
 SPANS = (Span(0, 150), Span(150, 300), Span(300, 375))
@@ -33,6 +34,8 @@ GROUPS = {"stereo": (2, b"\x11\x90"), "surround": (6, b"\x11\xb0")}
 
 MPD_AND_PLAYLISTS = ("manifest.mpd", "master.m3u8", "360p/list.m3u8", "360p/iframes.m3u8", "text/list.m3u8")
 
+UNITY = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+
 Files = dict[str, bytes]
 
 
@@ -43,9 +46,27 @@ def full(kind: str, version: int, flags: int, *payload: bytes) -> bytes:
     return box(kind, struct.pack(">I", version << 24 | flags), *payload)
 
 
-def avcc(profile: int = 0x64, level: int = 0x1F, sps: bytes = b"") -> bytes:
-    sets = b"\xe1" + struct.pack(">H", len(sps)) + sps if sps else b"\xe0"
-    return box("avcC", bytes([1, profile, 0, level, 0xFF]), sets, b"\0")
+def sps(size: tuple[int, int] = (640, 360), profile: int = 0x64, level: int = 0x1F, *, fields: bool = False) -> bytes:
+    """The sequence parameter set of H.264, without VUI; what whole macroblocks have too much is cropped."""
+    width, height = size
+    unit = 32 if fields else 16
+    bits = Bits().u((8, profile), (8, 0), (8, level)).ue(0)
+    if profile in (0x64, 0xF4):
+        bits.ue(1, 0, 0).u((2, 0))
+    bits.ue(0, 2, 1).u((1, 0)).ue(-(-width // 16) - 1, -(-height // unit) - 1)
+    bits.u((1, not fields), *([(1, 0)] if fields else []), (1, 1), (1, 1))
+    bits.ue(0, -width % 16 // 2, 0, -height % unit // (4 if fields else 2)).u((1, 0))
+    return bits.unit(0x67)[4:]
+
+
+def avcc(
+    profile: int = 0x64, level: int = 0x1F, sets: bytes | None = None, size: tuple[int, int] = (640, 360)
+) -> bytes:
+    """With the parameter set `sets`, b"" for none; by default one that fits."""
+    first = sps(size, profile, level) if sets is None else sets
+    pps = b"\x68\xee\x3c\x80"
+    units = [b"\xe1" + struct.pack(">H", len(first)) + first, b"\1" + struct.pack(">H", len(pps)) + pps]
+    return box("avcC", bytes([1, profile, 0, level, 0xFF]), *(units if first else [b"\xe0\0"]))
 
 
 def hvcc(profile: int = 2, level: int = 120, *, high: bool = False) -> bytes:
@@ -64,7 +85,7 @@ def visual_entry(
     head = bytes(6) + b"\0\1" + bytes(16) + struct.pack(">HH", *size) + bytes(50)
     colour = box("colr", b"nclx", struct.pack(">HHHB", 1, transfer, 1, 0))
     shape = box("pasp", struct.pack(">II", 1, 1))
-    return box(kind, head, avcc() if configuration is None else configuration, colour, shape, *more)
+    return box(kind, head, avcc(size=size) if configuration is None else configuration, colour, shape, *more)
 
 
 def protection(encrypted: int, clear: int, scheme: str = "cbcs", vector: int = 16) -> bytes:
@@ -92,13 +113,16 @@ def init(
     hdlr = full("hdlr", 0, 0, bytes(4), handler.encode(), bytes(13))
     stsd = full("stsd", 0, 0, struct.pack(">I", 1), entry)
     stsz = full("stsz", 0, 0, struct.pack(">II", 0, samples))
-    mdia = box("mdia", mdhd, hdlr, box("minf", box("stbl", stsd, stsz)))
-    tkhd = full("tkhd", 0, 7, bytes(8), struct.pack(">II", 1, 0), bytes(68))
+    tables = [full(kind, 0, 0, bytes(4)) for kind in ("stts", "stsc", "stco")]
+    header = full({"vide": "vmhd", "soun": "smhd"}.get(handler, "nmhd"), 0, 0, bytes(8))
+    dinf = box("dinf", full("dref", 0, 0, struct.pack(">I", 1), full("url ", 0, 1)))
+    mdia = box("mdia", mdhd, hdlr, box("minf", header, dinf, box("stbl", stsd, stsz, *tables)))
+    tkhd = full("tkhd", 0, 7, bytes(8), struct.pack(">II", 1, 0), bytes(20), UNITY, bytes(8))
     rows = b"".join(struct.pack(">IiI", duration, media, 0x10000) for duration, media in edits)
     elst = box("edts", full("elst", 0, 0, struct.pack(">I", len(edits)), rows)) if edits else b""
     trex = box("mvex", full("trex", 0, 0, struct.pack(">IIIII", 1, 1, 0, 0, 0x01010000))) if mvex else b""
     udta = box("udta", box("ludt")) if handler == "soun" and loudness else b""
-    mvhd = full("mvhd", 0, 0, bytes(96))
+    mvhd = full("mvhd", 0, 0, bytes(16), struct.pack(">iH", 0x10000, 0x100), bytes(10), UNITY, bytes(28))
     return boxes.type_box("ftyp", *brands) + box("moov", mvhd, *([box("trak", tkhd, elst, mdia, udta)] * tracks), trex)
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 
 from raven.check import (
     rules_access,
+    rules_attributes,
     rules_cmaf,
     rules_cmaf_sets,
     rules_dash,
@@ -16,11 +17,13 @@ from raven.check import (
     rules_dash_sets,
     rules_files,
     rules_groups,
+    rules_headers,
     rules_hls_media,
     rules_limits,
     rules_offer,
     rules_pictures,
     rules_playlist,
+    rules_samples,
     rules_trick,
     rules_variants,
 )
@@ -30,6 +33,7 @@ from raven.check.tree import Tree
 RULES: tuple[Rule, ...] = (
     *rules_files.RULES,
     *rules_playlist.RULES,
+    *rules_attributes.RULES,
     *rules_variants.RULES,
     *rules_groups.RULES,
     *rules_offer.RULES,
@@ -38,7 +42,9 @@ RULES: tuple[Rule, ...] = (
     *rules_access.RULES,
     *rules_limits.RULES,
     *rules_trick.RULES,
+    *rules_headers.RULES,
     *rules_cmaf.RULES,
+    *rules_samples.RULES,
     *rules_cmaf_sets.RULES,
     *rules_dash.RULES,
     *rules_dash_sets.RULES,

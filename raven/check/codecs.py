@@ -9,8 +9,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from raven.check import sps
 from raven.check.messages import messages, plain
+from raven.check.sps import Sps, h264, hevc
 from raven.media.boxes import Box, BoxError, find
 
 VIDEO_ENTRY = 78
@@ -22,6 +22,9 @@ CONFIGURATION = {
     "alac": "alac", "wvtt": "vttC",
 }  # fmt: skip
 _PREFIX_SEI = 39
+_SPS = 33
+_PARAMETER_SETS = {32: "VPS", _SPS: "SPS", 34: "PPS"}
+"""Of HEVC, by NAL unit type (H.265 7.4.2.2)."""
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)  # of channelConfiguration, ISO/IEC 14496-3 table 1.19
 
@@ -46,6 +49,12 @@ class Codec:
     """Whether the configuration of AAC says that there is SBR (ISO/IEC 14496-3 1.6.5)."""
     told: frozenset[str] = frozenset()
     """What the messages of the configuration carry, by the names of `raven.check.messages`."""
+    lacks: tuple[str, ...] = ()
+    """The parameter sets that the configuration should have and has not."""
+    sps: Sps | None = None
+    """The first sequence parameter set of the configuration."""
+    profile_bytes: bytes = b""
+    """Profile, constraints and level as the configuration has them, to be those of the parameter set."""
 
 
 def codec_of(data: bytes, entry: Box, kind: str) -> Codec:
@@ -71,15 +80,36 @@ def _avc(box: bytes, kind: str) -> Codec:
     """ISO/IEC 14496-15 5.3.3.1; the value is written with capitals or without, both are right."""
     profile, compatible, level, lengths = box[1], box[2], box[3], box[4]
     bits = 10 if profile in (110, 122, 244) else 8
-    size = int.from_bytes(box[6:8], "big") if box[5] & 0x1F else 0
+    units, at = [], 6
+    for count in (box[5] & 0x1F, None):
+        found, at = _units(box, at, count)
+        units.append(found)
+    first = h264(units[0][0]) if units[0] else None
     return Codec(
         f"{kind}.{profile:02x}{compatible:02x}{level:02x}",
         profile,
         level,
         bits=bits,
         nal_length=(lengths & 3) + 1,
-        fields=bool(size) and not sps.frames_alone(box[8 : 8 + size]),
+        fields=bool(first and first.fields),
+        lacks=tuple(name for name, found in zip(("SPS", "PPS"), units, strict=True) if not found),
+        sps=first,
+        profile_bytes=box[1:4],
     )
+
+
+def _units(box: bytes, at: int, count: int | None) -> tuple[list[bytes], int]:
+    """NAL units with 16 bits of length each, and where they end; `count` of them, or as many as the byte there says."""
+    if count is None:
+        count, at = box[at], at + 1
+    found = []
+    for _ in range(count):
+        size = int.from_bytes(box[at : at + 2], "big")
+        if at + 2 + size > len(box) or not size:
+            raise IndexError(at)
+        found.append(box[at + 2 : at + 2 + size])
+        at += 2 + size
+    return found, at
 
 
 def _hevc(box: bytes, kind: str) -> Codec:
@@ -89,6 +119,7 @@ def _hevc(box: bytes, kind: str) -> Codec:
     constraints = box[6:12].rstrip(b"\0")
     level = box[12]
     reversed_bits = int(f"{compatible:032b}"[::-1], 2)
+    units = dict.fromkeys(_PARAMETER_SETS, b"") | dict(reversed(list(_hevc_units(box))))
     parts = [
         kind,
         f"{('', 'A', 'B', 'C')[space]}{profile}",
@@ -105,21 +136,24 @@ def _hevc(box: bytes, kind: str) -> Codec:
         nal_length=(box[21] & 3) + 1,
         fields=box[6] >> 6 == 1,  # general_interlaced_source_flag without the progressive one
         chroma=box[16] & 3,
-        told=frozenset(_hevc_messages(box)),
+        told=frozenset(name for kind, unit in _hevc_units(box) if kind == _PREFIX_SEI for name in _told(unit)),
+        lacks=tuple(name for kind, name in _PARAMETER_SETS.items() if not units[kind]),
+        sps=hevc(units[_SPS]) if units[_SPS] else None,
+        profile_bytes=box[1:13],
     )
 
 
-def _hevc_messages(box: bytes) -> Iterator[str]:
-    """Of the SEI NAL units of an hvcC (ISO/IEC 14496-15 8.3.3.1.2)."""
+def _told(unit: bytes) -> Iterator[str]:
+    return messages(plain(unit[2:]))
+
+
+def _hevc_units(box: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and bytes of the NAL units of an hvcC (ISO/IEC 14496-15 8.3.3.1.2)."""
     at = 23
     for _ in range(box[22]):
         kind, count = box[at] & 0x3F, int.from_bytes(box[at + 1 : at + 3], "big")
-        at += 3
-        for _ in range(count):
-            (size,) = struct.unpack_from(">H", box, at)
-            if kind == _PREFIX_SEI:
-                yield from messages(plain(box[at + 4 : at + 2 + size]))
-            at += 2 + size
+        found, at = _units(box, at + 3, count)
+        yield from ((kind, unit) for unit in found)
 
 
 def _av1(box: bytes, kind: str) -> Codec:
@@ -171,11 +205,11 @@ def _audio_config(config: bytes, kind: str) -> Codec:
         index = take(4)
         sample_rate = take(24) if index == 15 else _RATES[index] if index < len(_RATES) else 0
     count = 2 if extension == 29 else _CHANNELS[channels] if channels < len(_CHANNELS) else 0
-    sbr = object_type in (5, 29) or (channels > 0 and left >= 19 and _synced(value, left))
+    sbr = object_type in (5, 29) or (channels > 0 and left >= 20 and _synced(value, left))
     return Codec(f"{kind}.40.{extension}", extension, channels=count, sample_rate=sample_rate, sbr=sbr)
 
 
 def _synced(value: int, left: int) -> bool:
-    """Whether SBR is told behind the configuration of AAC-LC (ISO/IEC 14496-3 1.6.5.3)."""
+    """Whether SBR is told behind the configuration of AAC-LC, and is there (ISO/IEC 14496-3 1.6.5.3)."""
     plain_core = value >> left - 2 & 1 == 0 and value >> left - 3 & 1 == 0  # no core coder, no extension
-    return plain_core and value >> left - 14 & 0x7FF == 0x2B7
+    return plain_core and value >> left - 14 & 0x7FF == 0x2B7 and bool(value >> left - 20 & 1)

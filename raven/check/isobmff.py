@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raven.check.codecs import AUDIO_ENTRY, VIDEO_ENTRY, Codec, codec_of
 from raven.media.boxes import Box, BoxError, boxes, find
 
+_MEDIA_HEADERS = ("vmhd", "smhd", "nmhd", "sthd", "hmhd")
+_TABLES = ("stsz", "stz2", "stts", "stsc", "stco", "co64")
+_UNITY = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _HEADERS = {"vide": VIDEO_ENTRY, "soun": AUDIO_ENTRY}
 
 
@@ -27,6 +31,21 @@ class Defaults:
     duration: int
     size: int
     flags: int
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What mvhd, tkhd, trex and minf say besides."""
+
+    odd: tuple[str, ...]
+    """Fields that have another value than their default."""
+    enabled: bool
+    extends: int | None
+    """The track that trex is about."""
+    media: str
+    """Kind of the media header: `vmhd`, `smhd` ...; "" without one."""
+    inside: bool
+    """Whether the media is where the file is, by its dref."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class Init:
     defaults: Defaults | None
     """trex; None without one."""
     samples: int
-    """Samples in the moov itself; a fragmented file has none."""
+    """Entries of the sample tables of the moov itself; a fragmented file has none."""
     protected: bool
     scheme: str
     """Of its encryption, such as `cbcs`; "" for clear media."""
@@ -69,6 +88,7 @@ class Init:
     """What the sample entry tells of HDR10, in boxes or messages: `mdcv`, `clli`."""
     loudness: bool
     """Whether there is a ludt."""
+    headers: Headers
 
     @property
     def skipped(self) -> int:
@@ -108,9 +128,8 @@ def _init(data: bytes, ftyp: Box, moov: Box, traks: list[Box]) -> Init:
         _word(data, find(data, "frma", inside["sinf"].payload, inside["sinf"].end).payload) if protected else entry.kind
     )
     codec, configured = _codec(data, entry, kind)
-    long_times = data[mdhd.payload] == 1
-    scale = mdhd.payload + (20 if long_times else 12)
-    (language,) = struct.unpack_from(">H", data, scale + (12 if long_times else 8))
+    scale = mdhd.payload + (20 if data[mdhd.payload] == 1 else 12)
+    (language,) = struct.unpack_from(">H", data, scale + (12 if data[mdhd.payload] == 1 else 8))
     video = handler == "vide"
     return Init(
         brands=_brands(data, ftyp),
@@ -140,7 +159,42 @@ def _init(data: bytes, ftyp: Box, moov: Box, traks: list[Box]) -> Init:
         configured=configured,
         told=codec.told | {kind for kind in ("mdcv", "clli") if kind in inside},
         loudness=_has(data, "udta/ludt", trak),
+        headers=_headers(data, moov, tkhd, find(data, "minf", mdia.payload, mdia.end)),
     )
+
+
+def _headers(data: bytes, moov: Box, tkhd: Box, minf: Box) -> Headers:
+    mvhd = find(data, "mvhd", moov.payload, moov.end)
+    trex = find(data, "mvex/trex", moov.payload, moov.end) if _has(data, "mvex/trex", moov) else None
+    return Headers(
+        odd=tuple(_odd(data, mvhd, tkhd)),
+        enabled=bool(data[tkhd.payload + 3] & 1),
+        extends=struct.unpack_from(">I", data, trex.payload + 4)[0] if trex else None,
+        media=next((b.kind for b in boxes(data, minf.payload, minf.end) if b.kind in _MEDIA_HEADERS), ""),
+        inside=_inside(data, minf),
+    )
+
+
+def _odd(data: bytes, mvhd: Box, tkhd: Box) -> Iterator[str]:
+    """Fields of mvhd and tkhd that CMAF wants at their defaults (ISO/IEC 23000-19 7.5.1, 7.5.4)."""
+    rate = mvhd.payload + (28 if data[mvhd.payload] else 20)
+    if struct.unpack_from(">iH", data, rate) != (0x10000, 0x100):
+        yield "mvhd rate or volume"
+    if data[rate + 16 : rate + 52] != _UNITY:
+        yield "mvhd matrix"
+    long_times = data[tkhd.payload] == 1
+    if any(data[tkhd.payload + 20 + 4 * long_times :][: 8 if long_times else 4]):
+        yield "tkhd duration"
+    if data[tkhd.payload + 40 + 12 * long_times :][: len(_UNITY)] != _UNITY:
+        yield "tkhd matrix"
+
+
+def _inside(data: bytes, minf: Box) -> bool:
+    """ISO/IEC 14496-12 8.7.2: the flag of a reference to the file itself."""
+    if not _has(data, "dinf/dref", minf):
+        return False
+    dref = find(data, "dinf/dref", minf.payload, minf.end)
+    return all(data[entry.payload + 3] & 1 for entry in boxes(data, dref.payload + 8, dref.end))
 
 
 def _codec(data: bytes, entry: Box, kind: str) -> tuple[Codec, bool]:
@@ -221,5 +275,6 @@ def _trex(data: bytes, moov: Box) -> Defaults | None:
 
 
 def _samples(data: bytes, stbl: Box) -> int:
-    sizes = next((b for b in boxes(data, stbl.payload, stbl.end) if b.kind in ("stsz", "stz2")), None)
-    return int(struct.unpack_from(">I", data, sizes.payload + 8)[0]) if sizes else 0
+    """Of stsz and stz2 the count is the second number."""
+    found = {b.kind: b.payload + (8 if b.kind in ("stsz", "stz2") else 4) for b in boxes(data, stbl.payload, stbl.end)}
+    return max((struct.unpack_from(">I", data, found[kind])[0] for kind in _TABLES if kind in found), default=0)

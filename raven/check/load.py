@@ -16,7 +16,8 @@ from raven.check.m3u8 import Playlist
 from raven.check.mpd import Mpd, MpdError, Representation
 from raven.check.paths import OutsideTree, Resource, resolve
 from raven.check.readers import MAX_TEXT, Reader, ReadError, Redirected
-from raven.check.segments import Segment, parse_index, parse_segment
+from raven.check.segments import Segment, parse_segment
+from raven.check.sidx import parse_index
 from raven.check.source import MAX_BOX
 from raven.check.tree import Problem, Tree, map_resource, segment_resource
 from raven.errors import UsageError

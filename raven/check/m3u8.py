@@ -13,6 +13,7 @@ from typing import NamedTuple
 INTEGER = re.compile(r"[0-9]{1,20}")  # RFC 8216 4.2: up to 2^64 - 1
 DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?")
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",\s][^,]*|)(?:,|$)')
+_CONTROLS = re.compile(r"[\x00-\x0c\x0e-\x1f\x7f-\x9f]")  # RFC 8216 4.1
 _RANGE = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?")
 SEGMENT_TAGS = frozenset({
     "EXTINF", "EXT-X-BYTERANGE", "EXT-X-DISCONTINUITY", "EXT-X-KEY", "EXT-X-MAP", "EXT-X-PROGRAM-DATE-TIME",
@@ -153,7 +154,7 @@ def byte_range(text: str) -> tuple[int, int | None] | None:
 
 def parse(path: str, text: str) -> Playlist:
     """A playlist of either kind; `path` names it in findings."""
-    lines = text.splitlines()
+    lines = re.split("\r?\n", text)  # RFC 8216 4.1; other line breaks of Unicode may stand in a NAME
     tags, faults = _tags(lines)
     reader = _Segments(lines, {tag.line: tag for tag in tags})
     segments = tuple(reader)
@@ -175,7 +176,13 @@ def _tags(lines: list[str]) -> tuple[tuple[Tag, ...], list[Fault]]:
             found, wrong = attributes(value) if name in _LISTS else (_NONE, None)
             if wrong:
                 faults.append(Fault(number, f"#{name}: {wrong}"))
+            if name == "EXTINF" and "," not in value:
+                faults.append(Fault(number, f"#EXTINF:{value[:40]} without a comma"))
             tags.append(Tag(name, value, number, found))
+        elif not line.startswith("#") and line != "".join(line.split()):
+            faults.append(Fault(number, f"{line[:60]!r}: blanks in a URI"))
+        if _CONTROLS.search(line):
+            faults.append(Fault(number, f"{line[:60]!r}: control characters"))
     return tuple(tags), faults
 
 

@@ -6,17 +6,22 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 from raven.check.codecs import Codec
 from raven.check.isobmff import Defaults
-from raven.check.pictures import Front, front_of
+from raven.check.pictures import Front, front_of, is_random
+from raven.check.sidx import Index, parse_index
 from raven.check.source import Read, Source
 from raven.media.boxes import Box, BoxError, boxes
 
 MAX_SAMPLES = 1 << 20
 """Of a fragment."""
-_NON_SYNC = 0x00010000
+_NON_SYNC, _DEPENDS = 0x00010000, 1
+"""Sample flags: that it is no sync sample, and that it depends on others (ISO/IEC 14496-12 8.8.3, 8.6.4)."""
+_NAL_UNITS = ("avc", "hvc", "hev")
+_SYNC_SAMPLES = 16
+"""Of a fragment, that are looked at."""
 _TFHD, _TRUN = (0x08, 0x10, 0x20), (0x100, 0x200, 0x400)
 """Flags of what is told of samples: duration, size, flags (ISO/IEC 14496-12 8.8.7, 8.8.8)."""
 
@@ -52,22 +57,14 @@ class Fragment:
     """Descriptions of keys that it brings along (ISO/IEC 23001-7 6)."""
     front: Front
     """What its first picture is."""
+    in_row: bool
+    """Whether the samples, if equally long, are shown one right after the other."""
+    false_sync: bool
+    """Whether a sync sample is none: by its flags, or by the picture in it."""
 
     @property
     def end(self) -> int:
         return (self.decode_time or 0) + self.duration
-
-
-@dataclass(frozen=True)
-class Index:
-    """A sidx: sizes and durations of its subsegments."""
-
-    timescale: int
-    earliest: int
-    offset: int
-    """From the end of the sidx to the first subsegment, bytes."""
-    entries: tuple[tuple[int, int], ...]
-    """(bytes, ticks) of each."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,8 @@ class Segment:
     brands: tuple[str, ...] = ()
     fragments: tuple[Fragment, ...] = ()
     index: Index | None = None
+    stray: tuple[str, ...] = ()
+    """Boxes that are none of a media segment: a moov, an mdat without a moof before it."""
 
     @property
     def decode_time(self) -> int | None:
@@ -118,6 +117,8 @@ def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None
     fragments: list[Fragment] = []
     index = None
     walk = list(source.boxes())
+    stray = [box.kind for box in walk if box.kind in ("ftyp", "moov")]
+    stray += ["mdat" for before, box in pairwise(walk) if box.kind == "mdat" and before.kind not in ("moof", "mdat")]
     for box, after in zip_longest(walk, walk[1:]):
         if box.kind == "styp":
             data = source.get(box.payload, box.end - box.payload)
@@ -126,23 +127,7 @@ def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None
             index = parse_index(source.get(box.start, box.end - box.start))
         elif box.kind == "moof":
             fragments.append(_fragment(source, box, after, codec, defaults))
-    return Segment("mp4", size, brands, tuple(fragments), index)
-
-
-def parse_index(data: bytes) -> Index:
-    """A sidx box (ISO/IEC 14496-12 8.16.3). Raises BoxError."""
-    box = next(boxes(data), None)
-    if box is None or box.kind != "sidx":
-        raise BoxError(f"a sidx is wanted, here is {box.kind if box else 'nothing'}")
-    try:
-        version, timescale = data[box.payload], struct.unpack_from(">I", data, box.payload + 8)[0]
-        layout = ">QQxxH" if version else ">IIxxH"
-        earliest, offset, count = struct.unpack_from(layout, data, box.payload + 12)
-        at = box.payload + 12 + struct.calcsize(layout)
-        rows = [struct.unpack_from(">III", data, at + 12 * n) for n in range(count)]
-    except (struct.error, IndexError) as error:
-        raise BoxError("sidx is cut short") from error
-    return Index(timescale, earliest, offset, tuple((size & 0x7FFFFFFF, ticks) for size, ticks, _ in rows))
+    return Segment("mp4", size, brands, tuple(fragments), index, tuple(stray))
 
 
 def _fragment(source: Source, box: Box, mdat: Box | None, codec: Codec, defaults: Defaults | None) -> Fragment:
@@ -229,9 +214,13 @@ class _Traf:
         ends: list[tuple[int, int]] = []
         count = size = 0
         shortest, negative, begins = 0, False, 0
+        again: list[tuple[int, int]] = []
+        false_sync = False
         for duration, length, flags, offset in (s for run in self.runs for s in self._samples(run)):
             if not flags & _NON_SYNC:
                 sync.append(time - start)
+                again.append((size, length))
+                false_sync |= flags >> 24 & 3 == _DEPENDS
             shown.append(time + offset)
             ends.append((time + offset + duration, duration))
             begins = begins or length
@@ -242,6 +231,8 @@ class _Traf:
         there = data_at + (size if source.whole else begins) <= source.size  # whatever the mdat says of itself
         inside = mdat is not None and has_mdat and mdat.payload <= data_at and data_at + size <= mdat.end and there
         clear = inside and count and "senc" not in self.kinds
+        if clear and len(again) < count:
+            false_sync |= _depends(source, [(data_at + before, length) for before, length in again if before], codec)
         return Fragment(
             sequence=self.sequence,
             track_id=self.track_id,
@@ -262,7 +253,26 @@ class _Traf:
             whole=self._whole(),
             keys=self.keys,
             front=front_of(source, data_at, begins, codec) if clear else Front(),
+            in_row=_in_row(shown, ends, time - start),
+            false_sync=false_sync,
         )
+
+
+def _depends(source: Source, samples: list[tuple[int, int]], codec: Codec) -> bool:
+    """Whether one of these samples, told as (place, bytes), has a picture that no decoder can begin at."""
+    if codec.text[:3] not in _NAL_UNITS:
+        return False
+    fronts = (front_of(source, at, size, codec) for at, size in samples[:_SYNC_SAMPLES])
+    return any(not is_random(codec.text, front.picture) for front in fronts)
+
+
+def _in_row(shown: list[int], ends: list[tuple[int, int]], ticks: int) -> bool:
+    """Of samples that are not equally long only that no two are shown at once."""
+    length = ends[0][1] if ends else 0
+    if any(duration != length for _, duration in ends):
+        return len(set(shown)) == len(shown)
+    first = min(shown, default=0)
+    return sorted(shown) == list(range(first, first + ticks, length or 1)) or not length
 
 
 def _descriptions(data: bytes, box: Box) -> int:

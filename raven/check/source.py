@@ -35,6 +35,11 @@ class Source:
             raise BoxError(f"the segment of {self.size} bytes ends within a box, at {start}")
         return data
 
+    def held(self, start: int, length: int) -> bytes:
+        """As much of it as is at hand from its beginning on, without another read."""
+        at = start - self._start
+        return self._block[at : at + length] if at >= 0 else b""
+
     def boxes(self) -> Iterator[Box]:
         start = 0
         while start < self.size:

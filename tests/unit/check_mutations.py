@@ -29,6 +29,7 @@ from tests.trees import (
     playlist,
     protection,
     segment,
+    sps,
     video_fragments,
     video_init,
     visual_entry,
@@ -200,8 +201,7 @@ _LOUD = segment(1, [FakeFragment(0, [FakeSample(bytes(1500), 1024, sync=True)] *
 """The first segment of sound, at 563 kbit/s."""
 _HEAVY = segment(1, video_fragments(SPANS[0])) + box("free", bytes(90_000))
 """The first segment of video, at 120 kbit/s."""
-INTERLACED_SPS = bytes([0x67, 77, 0, 31, 0b11011010, 0b01101111])
-"""Main profile; frame_mbs_only_flag is 0."""
+INTERLACED_SPS = sps(profile=77, fields=True)
 CAPTIONS = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20"
 """User data of one pair of bytes: resume caption loading on CC1."""
 _HDR = video(visual_entry(SMALL, transfer=16))
@@ -342,7 +342,7 @@ MEDIA_TABLE: dict[str, Mutation] = {
 PICTURES: dict[str, Mutation] = {
     "h264-is-in-mp4-or-ts": put("360p/2.m4s", b"ID3" + bytes(100)),
     "hdr-is-known": _HDR,
-    "video-is-progressive": video(visual_entry(SMALL, configuration=avcc(sps=INTERLACED_SPS))),
+    "video-is-progressive": video(visual_entry(SMALL, configuration=avcc(77, sets=INTERLACED_SPS))),
     "low-rungs-are-slow": put("360p/init.mp4", init("vide", 2 * GRID.timescale, visual_entry(SMALL))),
     "hdr10-is-described": _HDR,
     "captions-are-declared": both(
@@ -477,6 +477,29 @@ SETS: dict[str, Mutation] = {
         put("text/init.mp4", init("text", 1000, box("tx3g", bytes(8)))),
     ),
 }
+HEADERS: dict[str, Mutation] = {
+    "headers-have-defaults": cut("360p/init.mp4", at("mvhd", 20, b"\0\2\0\0")),
+    "track-is-enabled": cut("360p/init.mp4", at("tkhd", 0, bytes(4))),
+    "trex-is-of-the-track": cut("360p/init.mp4", at("trex", 4, b"\0\0\0\7")),
+    "media-header-fits": cut("stereo-en/init.mp4", renamed("smhd", "vmhd")),
+    "media-is-in-the-file": cut("360p/init.mp4", at("url ", 0, bytes(4))),
+    "parameter-sets-are-there": video(visual_entry(SMALL, configuration=avcc(sets=b""))),
+    "configuration-is-of-its-sps": video(visual_entry(SMALL, configuration=avcc(level=30, sets=sps()))),
+    "size-is-of-its-sps": video(visual_entry(SMALL, configuration=avcc(size=(640, 368)))),
+}
+SAMPLES: dict[str, Mutation] = {
+    "edit-list-takes-the-delay-off": video(edits=[(0, 2 * GRID.frame_ticks)]),
+    "cmf2-fragments-begin-on-time": video(brands=["iso6", "cmf2"], edits=[]),
+    "pictures-are-shown-in-a-row": samples(lambda s: replace(s, composition_offset=s.composition_offset + 7), 3),
+    "sync-samples-are-such": samples(lambda s: replace(s, sync=True), 5),
+    "first-pictures-are-whole": samples(lambda s: replace(s, content=s.content + b"\0\0\1\0")),
+    "parameter-sets-stay-in-the-entry": samples(lambda s: replace(s, content=nal(7, 9) + s.content)),
+    "segment-is-of-fragments": cut("360p/2.m4s", lambda data: data + box("free") + box("mdat", bytes(8))),
+}
+ATTRIBUTES: dict[str, Mutation] = {
+    "attributes-are-of-their-type": swap(MASTER, 'GROUP-ID="stereo"', "GROUP-ID=stereo"),
+    "attribute-values-are-known": swap(MASTER, "DEFAULT=NO", "DEFAULT=MAYBE"),
+}
 
 
 def _undeclared_stills(reader: MemoryReader) -> None:
@@ -563,11 +586,14 @@ DASH: dict[str, Mutation] = {
 MUTATIONS: dict[str, Mutation] = (
     FILES
     | PLAYLISTS
+    | ATTRIBUTES
     | VARIANTS
     | GROUPS_TABLE
     | OFFER
     | MEDIA_TABLE
     | PICTURES
+    | HEADERS
+    | SAMPLES
     | ACCESS
     | TRICK_TABLE
     | LIMITS
@@ -581,6 +607,47 @@ DAMAGE: dict[str, tuple[str, Mutation]] = {
     "a segment of sound is cut short": ("samples-in-own-mdat", cut("stereo-en/2.m4s", lambda data: data[:-1])),
     "half of a segment is gone": ("samples-in-own-mdat", cut("stereo-en/2.m4s", lambda data: data[: len(data) // 2])),
     "a segment holds zeros": ("segments-start-with-idr", cut("360p/2.m4s", without_media)),
+    "a picture is zeros but for its beginning": (
+        "first-pictures-are-whole",
+        samples(lambda s: replace(s, content=s.content[:-8] + bytes(8))),
+    ),
+    "a NAL unit is longer than its sample": (
+        "first-pictures-are-whole",
+        samples(lambda s: replace(s, content=s.content[:-21] + b"\x19" + s.content[-20:])),
+    ),
+    "a movie header is in a segment": (
+        "segment-is-of-fragments",
+        cut("360p/2.m4s", lambda data: data + video_init(SMALL)),
+    ),
+    "a keyframe's flags say that it depends on others": (
+        "sync-samples-are-such",
+        moof(at("trun", 20, struct.pack(">I", 0x01000000))),
+    ),
+    "nothing takes the delay off": ("edit-list-takes-the-delay-off", video(edits=[])),
+    "the track is turned": ("headers-have-defaults", cut("360p/init.mp4", at("tkhd", 40, bytes(36)))),
+    "the moov has a time table": ("init-is-fragmented", cut("360p/init.mp4", at("stts", 4, b"\0\0\0\1"))),
+    "there is no data reference": ("media-is-in-the-file", cut("360p/init.mp4", renamed("dinf", "free"))),
+    "an EXTINF has no comma": ("playlist-syntax", swap(MEDIA, "#EXTINF:6.000000,", "#EXTINF:6.000000", 1)),
+    "a URI ends with a blank": ("playlist-syntax", swap(MEDIA, "2.m4s", "2.m4s ")),
+    "a name has control characters": ("playlist-syntax", swap(MASTER, 'NAME="CC"', 'NAME="C\x07C"')),
+    "an enumerated value is quoted": ("attributes-are-of-their-type", swap(MASTER, "TYPE=AUDIO", 'TYPE="AUDIO"', 1)),
+    "a number is none": (
+        "attributes-are-of-their-type",
+        swap(MASTER, _FIRST, "#EXT-X-STREAM-INF:SCORE=best,BANDWIDTH="),
+    ),
+    "a language is in words": ("attribute-values-are-known", swap(MASTER, 'LANGUAGE="de"', 'LANGUAGE="in German"')),
+    "a stable id has blanks": (
+        "attribute-values-are-known",
+        swap(MASTER, _FIRST, '#EXT-X-STREAM-INF:STABLE-VARIANT-ID="a b",BANDWIDTH=', 1),
+    ),
+    "a protection is unknown": (
+        "attribute-values-are-known",
+        swap(MASTER, _FIRST, "#EXT-X-STREAM-INF:HDCP-LEVEL=HIGH,BANDWIDTH="),
+    ),
+    "a frame rate has six decimals": (
+        "attribute-values-are-known",
+        swap(MASTER, "FRAME-RATE=25.000", "FRAME-RATE=25.000001"),
+    ),
     "an I-frame is cut short": (
         "iframe-ranges-hold-a-picture",
         lambda reader: swap(TRICK, f":{_first_range(reader)}@", f":{_first_range(reader) - 20}@", 1)(reader),

@@ -16,8 +16,10 @@ from raven.check.isobmff import parse_init
 from raven.check.mpd import MpdError
 from raven.check.paths import OutsideTree, Resource, resolve
 from raven.check.pictures import Front, front_of
-from raven.check.segments import container_of, parse_index, parse_segment
+from raven.check.segments import container_of, parse_segment
+from raven.check.sidx import parse_index
 from raven.check.source import BLOCK, Read, Source
+from raven.check.sps import hevc
 from raven.errors import UsageError
 from raven.media.boxes import BoxError, box
 from tests.builders import aac_entry, nal
@@ -210,7 +212,20 @@ class TestCodecs:
         ],
     )
     def test_of_h264_tell_fields(self, sps: bytes, fields: bool) -> None:
-        assert parse_init(video_init(SIZE, visual_entry(SIZE, "avc1", avcc(sps=sps)))).codec.fields is fields
+        assert parse_init(video_init(SIZE, visual_entry(SIZE, "avc1", avcc(sets=sps)))).codec.fields is fields
+
+    def test_of_hevc_tell_size_and_profile_of_the_parameter_set(self) -> None:
+        """As x265 writes it: 640x360 within whole blocks of 8."""
+        unit = bytes.fromhex(
+            "42010102200000030090000003000003003fa005020169365959a4932bc05a81010482000003000200000300 3210".replace(
+                " ", ""
+            )
+        )
+
+        found = hevc(unit)
+
+        assert (found.width, found.height) == (640, 360)
+        assert found.profile == bytes.fromhex("02200000009000000000003f")
 
     @pytest.mark.parametrize(("constraints", "fields"), [(b"\x90", False), (b"\x40", True), (b"\xc0", False)])
     def test_of_hevc_tell_fields(self, constraints: bytes, fields: bool) -> None:
@@ -243,11 +258,12 @@ class TestSegments:
 
     def test_tell_the_messages_before_the_first_picture(self) -> None:
         """HDR10 and captions, behind a message of another kind in the same NAL unit."""
-        hevc = nal_of(b"\x4e\x01" + b"\x05\x02ab" + b"\x89\x02ab" + b"\x90\x01a\x80") + nal_of(b"\x26\x01" + bytes(9))
+        told = nal_of(b"\x4e\x01" + b"\x05\x02ab" + b"\x89\x02ab" + b"\x90\x01a\x80")
+        hdr = told + nal_of(b"\x26\x01" + b"\xa5" * 9)
         captioned = sei(4, CAPTIONS) + nal(5, 20)
         padding = sei(4, CAPTIONS[:-2] + b"\x80\x80") + nal(5, 20)
 
-        assert front(Codec("hvc1.2.4.L93.B0"), hevc) == Front(19, frozenset({"mdcv", "clli"}))
+        assert front(Codec("hvc1.2.4.L93.B0"), hdr) == Front(19, frozenset({"mdcv", "clli"}))
         assert front(self.CODEC, captioned) == Front(5, frozenset({"captions"}))
         assert front(self.CODEC, padding) == Front(5, frozenset())
 
