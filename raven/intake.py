@@ -172,14 +172,27 @@ def codec_names(container: InputContainer) -> dict[int, str]:
 def check_colours(container: InputContainer, video: Stream) -> None:
     """Raises SourceRefused for Dolby Vision whose base layer is none by itself (profile 5; 10.0), for lack of a decoder
     that turns it into any other colours."""
-    about = re.split(r"^ *Stream #\d+:(\d+)", _listing(container), flags=re.MULTILINE)
-    mine = dict(zip(about[1::2], about[2::2], strict=True)).get(str(video.index), "")
-    record = re.search(r"DOVI configuration record:.*\bprofile: (\d+),.*\bcompatibility id: 0\b", mine)
+    record = re.search(
+        r"DOVI configuration record:.*\bprofile: (\d+),.*\bcompatibility id: 0\b", _about(container, video)
+    )
     if record:
         raise SourceRefused(
             f"the video is Dolby Vision profile {record[1]}, whose colours are wrong on anything else, and no"
             " decoder here converts it; export it as HDR10, as Dolby Vision profile 8, or as SDR"
         )
+
+
+def hidden_edges(container: InputContainer, video: Stream) -> tuple[int, int, int, int] | None:
+    """Pixels of each decoded picture that the container says are not shown: left, right, top, bottom (Matroska
+    PixelCrop, RFC 9559 5.1.4.1.28; clap, ISO/IEC 14496-12 12.1.4). PyAV tells nothing of them."""
+    told = re.search(r"^ *Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$", _about(container, video), re.MULTILINE)
+    return (int(told[1]), int(told[2]), int(told[3]), int(told[4])) if told else None
+
+
+def _about(container: InputContainer, stream: Stream) -> str:
+    """What the listing says of one stream."""
+    about = re.split(r"^ *Stream #\d+:(\d+)", _listing(container), flags=re.MULTILINE)
+    return dict(zip(about[1::2], about[2::2], strict=True)).get(str(stream.index), "")
 
 
 def _listing(container: InputContainer) -> str:

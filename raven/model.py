@@ -65,6 +65,8 @@ class VideoFacts(Value):
     """Whether fields are woven into its frames: where the stream says so of a frame, or all of them in this order."""
     fields: bool = False
     """Whether each of its fields becomes a frame; the rate is that of the fields then."""
+    crop: tuple[Count, Count, Count, Count] | None = Field(None, exclude_if=lambda crop: crop is None)
+    """Pixels that the container hides of each picture before it is turned: at its left, right, top and bottom."""
     orient: tuple[Turn, ...] = ()
     """Filters that undo the container's display matrix, in order."""
     pixel_format: str = ""

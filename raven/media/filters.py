@@ -28,7 +28,7 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
         _own_captions(grid, span),
         "sidedata=mode=delete:type=DISPLAYMATRIX",  # of the bitstream: the output is upright and must not say otherwise
         # one size for the filters that keep pictures, should it change in mid-stream; else it does nothing
-        *([f"scale={video.coded_width}:{video.coded_height}"] if video.orient or deinterlaced(video) else []),
+        *([f"scale={video.coded_width}:{video.coded_height}"] if _keeps_pictures(video) else []),
         *([deinterlace_filter(video)] if deinterlaced(video) else []),
         f"setpts=PTS-round({SHIFT}/TB)",  # takes the constant of the chunk objects off, exactly
         f"settb=expr={_fine(grid.rate)}",  # the range starts at an exact time: nearest frame, from absolute time
@@ -39,6 +39,11 @@ def grid_filters(video: VideoFacts, grid: Grid, span: Span, tail: int) -> str:
     if tail:
         chain.append(f"tpad=stop_mode=clone:stop={tail}")  # the last source frame lasts to the end of the grid
     return ",".join(chain)
+
+
+def _keeps_pictures(video: VideoFacts) -> bool:
+    """Whether there are filters that are set up for pictures of one size."""
+    return bool(video.orient or video.crop or deinterlaced(video))
 
 
 def every_filter(grid: Grid, every: int) -> str:
@@ -105,7 +110,16 @@ def _ratio(rate: Fraction) -> str:
 
 def picture_filters(video: VideoFacts, width: int, height: int, out_range: str = "tv") -> str:
     """The shape and the range of an output: limited for video, `pc` for JPEG."""
-    return ",".join([*video.orient, scale_filter(video, width, height, out_range), "setsar=1"])
+    return ",".join([*_crop(video), *video.orient, scale_filter(video, width, height, out_range), "setsar=1"])
+
+
+def _crop(video: VideoFacts) -> list[str]:
+    """Takes off what the container hides; as in ffmpeg itself, to the sample of colour."""
+    if video.crop is None:
+        return []
+    left, right, top, bottom = video.crop
+    width, height = video.coded_width - left - right, video.coded_height - top - bottom
+    return [f"crop={width}:{height}:{left}:{top}"]
 
 
 def scale_filter(video: VideoFacts, width: int, height: int, out_range: str = "tv") -> str:

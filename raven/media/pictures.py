@@ -25,14 +25,22 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = {"rawvideo", "wrapped_avframe", "v210", "v308", "v408", "v410", "yuv4", "r210"}  # not described by NUT
 SAYS_FIELDS = {"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "dvvideo"}  # codecs that tell it frame by frame
+Edges = tuple[int, int, int, int]
+"""Pixels at the left, right, top and bottom."""
 _X264 = re.compile(rb"x264 - core ([0-9]{1,4})\b")
 FIELD_ORDERS: dict[int, Literal["tff", "bff"]] = {2: "tff", 3: "bff", 4: "bff", 5: "tff"}
 """libavcodec's AVFieldOrder: which field is shown first."""
 
 
 def video_facts(
-    video: VideoStream, frames: list[VideoFrame], head: list[Packet], timed: bool, seconds: Fraction | None
+    video: VideoStream,
+    frames: list[VideoFrame],
+    head: list[Packet],
+    timed: bool,
+    seconds: Fraction | None,
+    hidden: Edges | None = None,
 ) -> VideoFacts:
+    """`hidden`: what the container says is not shown of each picture; `seconds`: the length that it claims."""
     tick, frame = tick_of(video), frames[0]
     times = [p.pts * tick for p in head if p.stream_index == video.index and p.pts is not None and not p.is_discard]
     # without times the average is the demuxer's own guess; the other one is what the stream says
@@ -43,9 +51,11 @@ def video_facts(
     even = raised_rate(rate, LEAST_RATE if video.frames or rate >= SLOW else SMOOTH)
     misplaced = timed and decode_timed(frames, times)
     aspect = Fraction(video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or 1) or Fraction(1)
-    shown_width = max(1, round(frame.width * aspect))
+    crop = _crop(frame, hidden)
+    left, right, top, bottom = crop or (0, 0, 0, 0)
+    seen = max(1, round((frame.width - left - right) * aspect)), frame.height - top - bottom
     orient, turned = orientation(_display_matrix(frame))
-    width, height = (frame.height, shown_width) if turned else (shown_width, frame.height)
+    width, height = (seen[1], seen[0]) if turned else seen
     return VideoFacts(
         stream=video.index,
         codec=video.codec_context.name,
@@ -62,6 +72,7 @@ def video_facts(
         decode_timed=misplaced,
         x264_build=_x264_build(video, head),
         interlaced=_interlaced(video, frames, head),
+        crop=crop,
         orient=orient,
         pixel_format=frame.format.name,
         bit_depth=max((c.bits for c in frame.format.components), default=8),
@@ -117,6 +128,14 @@ def _interlaced(
     if may_weave(context.codec.canonical_name, context.extradata, keys):
         return "flagged"
     return FIELD_ORDERS.get(order, "no")
+
+
+def _crop(frame: VideoFrame, hidden: Edges | None) -> Edges | None:
+    """What is hidden, if it is anything and leaves something to be seen."""
+    if hidden is None or not any(hidden):
+        return None
+    left, right, top, bottom = hidden
+    return hidden if top + bottom < frame.height and left + right < frame.width else None
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:

@@ -22,6 +22,7 @@ from raven.intake import (
     check_packets,
     codec_names,
     demuxer_options,
+    hidden_edges,
     open_door,
 )
 from raven.limits import Limits
@@ -196,7 +197,7 @@ def _probe(container: InputContainer, door: OnlySource, wanted: Wanted) -> Opene
         timed = not Flags(container.format.flags) & Flags.no_timestamps
         frames = first_frames(video, head, timed)
         seconds = Fraction(container.duration, 1_000_000) if container.duration and container.duration > 0 else None
-        made = video_facts(video, frames, head, timed, seconds)
+        made = video_facts(video, frames, head, timed, seconds, hidden_edges(container, video))
         first = frames[0].dts if made.decode_timed else frames[0].pts
         origin = (first or 0) * tick_of(video) if timed else Fraction(0)
         facts = facts.model_copy(update={"video": by_fields(made) if wanted.fields else made, "origin": origin})

@@ -15,6 +15,7 @@ import pytest
 from tests import paff
 from tests.e2e.lossless import check_lossless
 from tests.e2e.tools import PACKET, SAMPLE_RATE, Film, Raven, count_samples, read_frames
+from tests.entries import clean_aperture, put_into_entry
 from tests.media import run_ffmpeg
 
 WEAVE = "tinterlace=interleave_top,setfield=tff"
@@ -310,6 +311,39 @@ def test_a_photograph_is_turned_as_its_exif_says(raven: Raven, tmp_path: Path) -
 
     assert {width < height for width, height in film.sizes().values()} == {True}
     film.check_frames(1)
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
+@pytest.mark.parametrize(
+    ("coding", "entry", "turn", "size"),
+    [
+        (h264("keyint=25:bframes=2"), b"avc1", ("-display_rotation", "90"), (112, 200)),
+        (("-c:v", "prores_ks"), b"apch", (), (200, 112)),
+    ],
+    ids=["cut", "decoded"],
+)
+def test_what_a_container_hides_of_the_pictures_is_not_seen(
+    raven: Raven,
+    tmp_path: Path,
+    coding: tuple[str, ...],
+    entry: bytes,
+    turn: tuple[str, ...],
+    size: tuple[int, int],
+    suffix: str,
+) -> None:
+    """The edges of a tape, or whatever an editor has cropped without encoding anew."""
+    # Given a film of 256x144 whose container shows 200x112 of it, not from the middle, and may lay it on its side
+    plain = make(tmp_path, "plain.mov", *coding, seconds="3")
+    put_into_entry(plain, entry, clean_aperture(200, 112, 10, -6))
+    source = tmp_path / f"cropped.{suffix}"
+    run_ffmpeg([*turn, "-i", str(plain), "-c", "copy", str(source)])
+
+    # When it is encoded
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    # Then that is all there is of it, and it stands upright
+    assert film.sizes() == {"source": size}
+    check_lossless(film, source, 75)
 
 
 def test_of_several_programs_the_largest_picture_goes_with_its_own_sound(raven: Raven, tmp_path: Path) -> None:

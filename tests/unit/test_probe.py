@@ -10,6 +10,7 @@ import pytest
 
 from raven.errors import SourceRefused, SourceUnreadable
 from raven.media.probe import Opened, open_source
+from tests.entries import put_into_entry
 from tests.media import run_ffmpeg
 
 TS_PACKET = 188
@@ -60,14 +61,7 @@ def dolby_vision(folder: Path, profile: int, compatible: int) -> Path:
     run_ffmpeg(["-loglevel", "fatal", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:d=1", *coding, str(source)])
     flags = profile << 9 | 1 << 3 | 0b101  # level 1, with metadata and a base layer
     record = struct.pack(">I4sBBHI16x", 32, b"dvcC", 1, 0, flags, compatible << 28)
-    data = bytearray(source.read_bytes())
-    entry = data.index(b"hvc1", data.index(b"stsd")) - 4
-    end = entry + int.from_bytes(data[entry : entry + 4], "big")
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"):
-        at = data.rindex(name, 0, entry + 8) - 4
-        data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + len(record)).to_bytes(4, "big")
-    data[end:end] = record
-    source.write_bytes(data)
+    put_into_entry(source, b"hvc1", record)
     return source
 
 
