@@ -86,6 +86,14 @@ class OnlySource(io.RawIOBase):
         self._file.close()
         super().close()
 
+    def tail(self) -> bytes:
+        """The last HEAD_BYTES of a file, or all that it has."""
+        at = self._file.tell()
+        self._file.seek(max(0, os.fstat(self._file.fileno()).st_size - HEAD_BYTES))
+        data = self.read(HEAD_BYTES)
+        self._file.seek(at)
+        return data
+
     @property
     def head(self) -> bytes:
         """What has been read of the beginning without a gap, up to HEAD_BYTES."""

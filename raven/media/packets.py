@@ -54,6 +54,30 @@ def _joined(first: Packet, second: Packet) -> Packet:
     return whole
 
 
+def without_leftovers(packets: Iterable[Packet]) -> Iterator[Packet]:
+    """The packets but for single ones that are far behind those around them.
+
+    libavformat holds a picture until its PID has the next one. Where streams have moved to other PIDs that is at the
+    end of the file, when it is too late for it.
+    """
+    latest: dict[int, Fraction] = {}
+    doubtful: dict[int, Packet] = {}
+    for packet in packets:
+        stream, time = packet.stream_index, packet.dts if packet.dts is not None else packet.pts
+        if time is None or packet.stream.type not in ("video", "audio"):
+            yield packet
+            continue
+        now = time * Fraction(packet.time_base or 1)
+        behind, held = latest.get(stream, now) - now > BACK, doubtful.pop(stream, None)
+        if behind and held is None:
+            doubtful[stream] = packet
+            continue
+        if behind and held is not None:  # two in a row: the clock has begun anew
+            yield held
+        latest[stream] = now
+        yield packet
+
+
 class Continuity:
     """Takes the breaks out of a time line that begins anew in its middle (MPEG-TS: ISO/IEC 13818-1 2.4.3.5).
 

@@ -27,9 +27,9 @@ from raven.intake import (
 )
 from raven.limits import Limits
 from raven.media.head import LATEST_KEY, SAMPLE_BYTES, first_frames, first_time, sample, seen_only
-from raven.media.packets import Continuity, join_fields
+from raven.media.packets import Continuity, join_fields, without_leftovers
 from raven.media.pictures import by_fields, video_facts
-from raven.media.programs import program_of, programs
+from raven.media.programs import moved, program_of, programs
 from raven.media.streams import audio_facts, audio_streams, language_of, main_video, tick_of, unseen_video
 from raven.media.subtitles import (
     Broadcast,
@@ -59,6 +59,10 @@ OPEN_OPTIONS = {
 }
 FAR_OPTIONS = {"analyzeduration": str(LATEST_KEY * 1_000_000), "probesize": str(SAMPLE_BYTES)}
 """Where pictures may begin late; else libavformat looks at 5 MB or 7 s."""
+
+MOVED_OPTIONS = {"merge_pmt_versions": "1"}
+"""Where streams of MPEG-TS move to other PIDs in the middle: else each ends there, and another begins. Not wherever
+tables change, as libavformat goes by their order: of two sounds where there was one it may take both for the one."""
 
 
 class SourceBroken(SourceUnreadable):
@@ -105,6 +109,8 @@ def _packets(
 ) -> Iterator[Packet]:
     """The packets of the streams in use: one frame each, on one time line."""
     flow = join_fields((p for p in _demux(container, streams) if p.size), video)
+    if MOVED_OPTIONS.items() <= container.options.items():
+        flow = without_leftovers(flow)
     if Flags(container.format.flags) & Flags.ts_discont:
         flow = map(clock.mend, flow)
     return flow
@@ -155,6 +161,10 @@ def _open(door: OnlySource, limits: Limits, wanted: Wanted) -> Opened:
         container.close()
         door.seek(0)
         container, complaints = open_door(door, options | FAR_OPTIONS)
+    if container.format.name == "mpegts" and door.seekable() and moved(door.head, door.tail()):
+        container.close()
+        door.seek(0)
+        container, complaints = open_door(door, options | FAR_OPTIONS | MOVED_OPTIONS)
     try:
         check_container(container, limits, complaints, with_video=wanted.video)
         return _probe(container, door, wanted)

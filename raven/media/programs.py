@@ -18,8 +18,32 @@ Program = dict[int, bytes]
 
 def programs(data: bytes) -> dict[int, Program]:
     """The programs by their numbers, as told in the first bytes of a transport stream."""
-    maps: dict[int, int] = {}
     found: dict[int, Program] = {}
+    for number, section in _maps(data):
+        found.setdefault(number, {pid: about for pid, _, about in _streams(section)})
+    return found
+
+
+def moved(*pieces: bytes) -> bool:
+    """Whether in these pieces of a transport stream, in their order, streams of a program come to other PIDs, and its
+    tables change in nothing else: so the one at the same place goes on in the other."""
+    told: dict[int, dict[int, int]] = {}
+    moves = False
+    for number, section in (found for data in pieces for found in _maps(data)):
+        now = {pid: kind for pid, kind, _ in _streams(section)}
+        before = told.get(number, now)
+        if list(now.values()) != list(before.values()):
+            return False
+        changed = {pid for pid, old in zip(now, before, strict=True) if pid != old}
+        if changed & before.keys():
+            return False
+        moves, told[number] = moves or bool(changed), now
+    return moves
+
+
+def _maps(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each table of the streams of a program, with its number."""
+    maps: dict[int, int] = {}
     wanted = {PAT_PID}
     for pid, section in _sections(data, wanted):
         if pid == PAT_PID and section[0] == PAT_TABLE:
@@ -30,8 +54,7 @@ def programs(data: bytes) -> dict[int, Program]:
                     maps[int.from_bytes(entries[at + 2 : at + 4], "big") & 0x1FFF] = number
             wanted.update(maps)
         elif pid in maps and section[0] == PMT_TABLE:
-            found.setdefault(maps[pid], dict(_streams(section)))
-    return found
+            yield maps[pid], section
 
 
 def program_of(pid: int, told: dict[int, Program]) -> Program | None:
@@ -67,11 +90,13 @@ def _in_step(data: bytes, at: int) -> bool:
     return all(data[i] == SYNC for i in range(at, min(len(data), at + 4 * PACKET), PACKET))
 
 
-def _streams(section: bytes) -> Iterator[tuple[int, bytes]]:
+def _streams(section: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """PID, type and descriptors of each stream."""
     at, end = 12 + (int.from_bytes(section[10:12], "big") & 0xFFF), len(section) - 4
     while at + 5 <= end:
         size = int.from_bytes(section[at + 3 : at + 5], "big") & 0xFFF
-        yield int.from_bytes(section[at + 1 : at + 3], "big") & 0x1FFF, section[at + 5 : min(end, at + 5 + size)]
+        pid = int.from_bytes(section[at + 1 : at + 3], "big") & 0x1FFF
+        yield pid, section[at], section[at + 5 : min(end, at + 5 + size)]
         at += 5 + size
 
 

@@ -363,6 +363,49 @@ def test_of_several_programs_the_largest_picture_goes_with_its_own_sound(raven: 
     assert "audio stream 1: of another program" in film.task["source"]["ignored"]
 
 
+def in_pids(folder: Path, name: str, begin: int, *pids: int) -> bytes:
+    """Three seconds of a broadcast with one sound or more."""
+    maps = [word for number in range(len(pids)) for word in ("-map", str(min(number, 1)))]
+    ids = [word for number, pid in enumerate(pids) for word in ("-streamid", f"{number}:{pid}")]
+    coding = (*h264("keyint=25:bframes=2"), *maps, *ids, "-output_ts_offset", str(begin))
+    return make(folder, name, *coding, seconds="3", sound=True).read_bytes()
+
+
+@pytest.mark.parametrize("later", [(256, 300), (400, 401)], ids=["the sound", "all"])
+def test_streams_of_a_broadcast_go_on_where_they_come_to_other_pids(
+    raven: Raven, tmp_path: Path, later: tuple[int, ...]
+) -> None:
+    """A multiplexer was started anew, or recordings were joined."""
+    source = tmp_path / "joined.ts"
+    source.write_bytes(in_pids(tmp_path, "a.ts", 0, 256, 257) + in_pids(tmp_path, "b.ts", 3, *later))
+
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    assert [track["name"] for track in film.task["audio"]] == ["und-1"]
+    assert film.task["source"]["ignored"] == []
+    # the decoder's delay in the tables of the second part is another: its first two frames come where others were
+    assert film.task["frames"] == pytest.approx(150, abs=2)
+    frames = film.check_frames(film.task["frames"])[0][0].hashes
+    assert len(set(frames[:73])) == len(set(frames[-73:])) == 73
+    assert silent_at(film.playlist("audio", "und-1")) == []
+
+
+def test_a_second_sound_that_comes_in_the_middle_takes_nothing_from_the_first(raven: Raven, tmp_path: Path) -> None:
+    source = tmp_path / "joined.ts"
+    source.write_bytes(in_pids(tmp_path, "a.ts", 0, 256, 257) + in_pids(tmp_path, "b.ts", 3, 256, 300, 257))
+
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    assert silent_at(film.playlist("audio", "und-1")) == []
+
+
+def silent_at(sound: Path) -> list[float]:
+    """Seconds at which half a second of silence begins."""
+    detect = "silencedetect=n=-40dB:d=0.5,ametadata=print:file=-"
+    told = run_ffmpeg(["-i", str(sound), "-af", detect, "-f", "null", "-"])
+    return [float(line.split("=")[1]) for line in told.splitlines() if line.startswith("lavfi.silence_start")]
+
+
 def whole(folder: Path) -> Path:
     """Ten seconds with the index in front, so that the first part of the file can be read."""
     return make(folder, "whole.mp4", *h264("keyint=25"), "-movflags", "faststart", seconds="10", sound=True)

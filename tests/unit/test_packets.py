@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from raven.media.packets import Continuity
+from raven.media.packets import Continuity, without_leftovers
 
 TICK = Fraction(1, 90_000)
 VIDEO, AUDIO, TEXT = 0, 1, 2
@@ -99,3 +99,17 @@ def test_subtitles_are_silent_for_long_and_go_with_the_others() -> None:
     times = mended(first + second)
 
     assert times[TEXT] == [0, 14, 21]
+
+
+def kept(packets: list[FakePacket]) -> list[Fraction]:
+    """Times of what is not left over."""
+    return [p.pts * TICK for p in without_leftovers(packets) if p.pts is not None]  # type: ignore[arg-type]
+
+
+def test_a_picture_that_comes_long_after_its_time_is_left_out_and_a_clock_that_begins_anew_is_not() -> None:
+    late, early = film(Fraction(5), 1, (VIDEO,)), film(Fraction(0), 1, (VIDEO,))
+    times = [p.pts * TICK for p in [*late, *early] if p.pts is not None]
+
+    assert kept([*late, early[0]]) == times[:25]
+    assert kept([*late[:9], early[0], *late[9:]]) == times[:25]
+    assert kept([*late, *early]) == times

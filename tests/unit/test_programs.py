@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raven.media.programs import PACKET, programs
+from raven.media.programs import PACKET, moved, programs
 from tests.media import run_ffmpeg
 
 
@@ -44,3 +45,43 @@ def test_damaged_tables_are_no_tables(payloads: list[bytes]) -> None:
     data = b"".join(b"\x47\x40\x00\x10" + payload for payload in payloads)
 
     assert isinstance(programs(data), dict)
+
+
+def tables(*streams: tuple[int, int]) -> bytes:
+    """PAT and PMT of one program: type and PID of each stream."""
+    pmt = b"".join(bytes([kind]) + (0xE000 | pid).to_bytes(2, "big") + b"\xf0\0" for kind, pid in streams)
+    return _packet(0, 0, b"\0\1\xf0\0") + _packet(0x1000, 2, b"\xe1\0\xf0\0" + pmt)
+
+
+def _packet(pid: int, table: int, content: bytes) -> bytes:
+    section = bytes([table]) + (0xB000 | len(content) + 9).to_bytes(2, "big") + b"\0\1\xc1\0\0" + content + bytes(4)
+    return (b"\x47" + (0x4000 | pid).to_bytes(2, "big") + b"\x10\0" + section).ljust(PACKET, b"\xff")
+
+
+H264, MP2, AC3 = 0x1B, 0x03, 0x81
+
+
+@pytest.mark.parametrize(
+    ("later", "is_so"),
+    [
+        ([(H264, 256), (MP2, 257)], False),
+        ([(H264, 256), (MP2, 300)], True),
+        ([(H264, 400), (MP2, 401)], True),
+        ([(H264, 256), (AC3, 300)], False),
+        ([(H264, 256), (MP2, 300), (MP2, 257)], False),
+        ([(H264, 257), (MP2, 256)], False),
+        ([(H264, 256)], False),
+    ],
+    ids=["nothing", "the sound", "all", "to another codec", "one came before it", "two changed places", "one went"],
+)
+def test_streams_that_move_go_on_where_nothing_else_has_changed(later: list[tuple[int, int]], is_so: bool) -> None:
+    first, second = tables((H264, 256), (MP2, 257)), tables(*later)
+
+    assert moved(first * 3 + second * 3) is is_so
+    assert moved(first * 5, second * 5) is is_so
+
+
+def test_a_stream_that_moves_twice_has_moved() -> None:
+    first, second = tables((H264, 256), (MP2, 257)), tables((H264, 256), (MP2, 300))
+
+    assert moved(first * 3 + second * 2, first * 5)
