@@ -9,7 +9,7 @@ set -euo pipefail
 PACKAGES=(
     mariadb-server mariadb-client
     rabbitmq-server
-    ceph-mon ceph-osd ceph-common radosgw
+    ceph-mon ceph-osd ceph-common radosgw awscli
     chromium fonts-liberation
     curl python3-venv
     mediainfo libxml2-utils libfaketime

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.deploy.tools import DEPLOY
+from tests.documented.pages import blocks
 from tests.servers.ceph import CephRgw
+from tests.servers.fixtures import need
+from tests.servers.process import clean_environment, missing_program, run
 
 CEPH = DEPLOY / "ceph"
 NAME = "raven"
@@ -35,21 +40,26 @@ class Bucket:
 
 @contextmanager
 def made(server: CephRgw) -> Iterator[Bucket]:
-    """The bucket `raven` with its policy, CORS and lifecycle."""
+    """The bucket `raven` with its policy, CORS and lifecycle, by what README.md tells to type."""
+    need(missing_program({"aws": "awscli"}))
     keys = dict(_users(server.script(CEPH / "users.sh")))
-    owner = server.client(*keys["raven_owner"])
-    owner.create_bucket(Bucket=NAME)
-    owner.put_bucket_policy(Bucket=NAME, Policy=(CEPH / "policy.json").read_text("utf-8"))
-    owner.put_bucket_cors(Bucket=NAME, CORSConfiguration=_read("cors.json"))
-    owner.put_bucket_lifecycle_configuration(Bucket=NAME, LifecycleConfiguration=_read("lifecycle.json"))
+    _typed(server.endpoint, *keys["raven_owner"])
     yield Bucket(f"s3://{NAME}?endpoint={server.endpoint}", server, keys)
     server.administer("bucket", "rm", f"--bucket={NAME}", "--purge-objects")
     for user in keys:
         server.administer("user", "rm", f"--uid={user}")
 
 
-def _read(name: str) -> Any:
-    return json.loads((CEPH / name).read_text("utf-8"))
+def _typed(endpoint: str, access: str, secret: str) -> None:
+    """All that a shell is told there after the users were made, with the owner's keys."""
+    (lines,) = (block for block in blocks((CEPH / "README.md").read_text("utf-8")) if "deploy/ceph/users.sh" in block)
+    (users, keys), rest = lines[:2], "\n".join(lines[2:])
+    assert users == "deploy/ceph/users.sh"
+    assert "https://rgw.example" in rest
+    given = keys.replace("KEY_ID=…", f"KEY_ID={access}").replace("ACCESS_KEY=…", f"ACCESS_KEY={secret}")
+    assert "…" not in given
+    script = f"cd {shlex.quote(str(DEPLOY.parent))}\n{given}\n{rest}".replace("https://rgw.example", endpoint)
+    run(["bash", "-euc", script], clean_environment(Path("/nonexistent")) | {"AWS_PAGER": ""})
 
 
 def _users(said: str) -> Iterator[tuple[str, tuple[str, str]]]:
