@@ -16,7 +16,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from raven import names
+from tests.deploy.bucket import NAME, made
 from tests.deploy.tools import DEPLOY, check
+from tests.servers.ceph import CephRgw
 from tests.servers.fixtures import need
 from tests.servers.process import (
     HOST,
@@ -138,6 +140,18 @@ def proxy() -> Iterator[str]:
             yield address
 
 
+@pytest.fixture(scope="module")
+def rgw(ceph_server: CephRgw) -> Iterator[str]:
+    """From RGW itself, whose bucket has the policy of deploy/ceph."""
+    with made(ceph_server) as bucket, private_directory() as folder:
+        master = bucket.client("raven_master")
+        for key, body in OBJECTS.items():
+            master.put_object(Bucket=NAME, Key=key, Body=body, ContentType=names.mime_type(key))
+        folder.chmod(0o755)
+        with nginx(RGW_SITE, folder, **{"rgw.example:7480": f"{HOST}:{ceph_server.port}"}) as address:
+            yield address
+
+
 def get(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer, whatever it is."""
     request = Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()}, method=method)  # noqa: S310 - the test's own server
@@ -149,9 +163,9 @@ def get(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, s
             return error.code, dict(error.headers), error.read()
 
 
-@pytest.fixture(params=["site", "proxy"])
+@pytest.fixture(params=["site", "proxy", pytest.param("rgw", marks=pytest.mark.servers)])
 def server(request: pytest.FixtureRequest) -> str:
-    """Both ways."""
+    """Each way."""
     return str(request.getfixturevalue(request.param))
 
 
