@@ -20,7 +20,7 @@ HEAD = """\
 # a backslash. No shell is to source it: an & of a URL, or $, ; and # of a password, would be its own.
 #
 # Where one daemon of a host needs another value, or a secret that the others must not know, it goes into its own file:
-# raven-watcher.env, raven-master.env, raven-worker.env.
+# raven-watcher.env, raven-master.env, raven-worker.env, raven-scrub.env.
 #
 # What may hold a password can lie in a file that a variable names instead: RAVEN_DATABASE_FILE, RAVEN_BROKER_FILE,
 # RAVEN_STORAGE_FILE, RAVEN_CALLBACK_SECRET_FILE, RAVEN_UPSTREAM_DATABASE_FILE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,13 +59,18 @@ class Farm:
         self.log = folder / "raven.log"
         self.log_host_url = f"tcp://{HOST}:{self._port}"
 
-    def node(self) -> AbstractContextManager[None]:
-        """It hears by UDP, as /dev/log is the machine's."""
+    def node(self, more: str = "") -> AbstractContextManager[None]:
+        """It hears by UDP, as /dev/log is the machine's. `more`: what stands in the machine's own configuration."""
         text = (RSYSLOG / "raven-node.conf").read_text("utf-8")
         text = text.replace("log.example", HOST).replace('"10514"', f'"{self._port}"')
         text = text.replace('action.resumeInterval="10"', 'action.resumeInterval="1"')
         heard = f'module(load="imudp")\ninput(type="imudp" address="{HOST}" port="{self._input}")\n'
-        return rsyslogd(self._folder, "node", heard + text)
+        return rsyslogd(self._folder, "node", heard + text + more)
+
+    def hear(self, line: str) -> None:
+        """A line of any program on the node."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
+            program.sendto(line.encode(), (HOST, self._input))
 
     def log_host(self) -> AbstractContextManager[None]:
         text = (RSYSLOG / "raven-loghost.conf").read_text("utf-8")
@@ -132,6 +138,18 @@ def test_what_is_said_while_the_log_host_is_away_comes_later(farm: Farm) -> None
         farm.say("nobody there either")
         with farm.log_host():
             farm.until_logged("nobody there either")
+
+
+def test_a_node_s_own_syslog_has_nothing_of_raven_s(farm: Farm, tmp_path: Path) -> None:
+    """Neither its lines to local7 nor its output, which the journal hands on as a daemon's; all others' it has."""
+    own = tmp_path / "syslog"
+    with farm.log_host(), farm.node(f'action(type="omfile" file="{own}")\n'):
+        farm.until_heard()
+        for line in ("<30>raven-worker[1]: its output", "<190>raven-worker[1]: {}", "<30>sshd[2]: somebody else's"):
+            farm.hear(line)
+        wait_until(lambda: own.exists() and "somebody else's" in own.read_text("utf-8"), "the last line is there")
+
+    assert "raven" not in own.read_text("utf-8")
 
 
 def test_logs_are_rotated_packed_and_forgotten(tmp_path: Path) -> None:
