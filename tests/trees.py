@@ -34,6 +34,8 @@ GROUPS = {"stereo": (2, b"\x11\x90"), "surround": (6, b"\x11\xb0")}
 
 MPD_AND_PLAYLISTS = ("manifest.mpd", "master.m3u8", "360p/list.m3u8", "360p/iframes.m3u8", "text/list.m3u8")
 
+JPEG = b"\xff\xd8\xff\xc0\0\x11\x08" + struct.pack(">HH", 360, 640) + b"\3" + bytes(50)
+"""The beginning of a picture of 640x360."""
 UNITY = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 Files = dict[str, bytes]
@@ -312,11 +314,12 @@ def good_files() -> Files:
             for n, name in enumerate(NAMES):
                 files[f"{folder}/{name}"] = segment(1 + n, [audio_fragment(n)])
             files[f"{folder}/list.m3u8"] = playlist(AUDIO_TIMES, NAMES).encode()
-    cue = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n00:00:01.000 --> 00:00:02.000\nHello\n"
+    head = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:0\n\n"
     texts = ["1.vtt", "2.vtt", "3.vtt"]
-    files |= {f"text/{name}": cue.encode() for name in texts}
+    for name, at in zip(texts, (1, 7, 13), strict=True):
+        files[f"text/{name}"] = f"{head}00:00:{at:02d}.000 --> 00:00:{at + 1:02d}.000\nHello\n".encode()
     files["text/list.m3u8"] = playlist(VIDEO_TIMES, texts, map_uri=None).encode()
-    files |= {"tiles/1.jpg": b"\xff\xd8\xff\xe0" + bytes(60), "tiles/2.jpg": b"\xff\xd8\xff\xe0" + bytes(60)}
+    files |= {"tiles/1.jpg": JPEG, "tiles/2.jpg": JPEG}
     files["master.m3u8"] = _multivariant(files).encode()
     files["manifest.mpd"] = _mpd(files).encode()
     return files

@@ -15,6 +15,7 @@ from raven.check import (
     rules_dash,
     rules_dash_media,
     rules_dash_sets,
+    rules_dash_truth,
     rules_files,
     rules_groups,
     rules_headers,
@@ -24,6 +25,7 @@ from raven.check import (
     rules_pictures,
     rules_playlist,
     rules_samples,
+    rules_text,
     rules_trick,
     rules_variants,
 )
@@ -42,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     *rules_access.RULES,
     *rules_limits.RULES,
     *rules_trick.RULES,
+    *rules_text.RULES,
     *rules_headers.RULES,
     *rules_cmaf.RULES,
     *rules_samples.RULES,
@@ -49,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     *rules_dash.RULES,
     *rules_dash_sets.RULES,
     *rules_dash_media.RULES,
+    *rules_dash_truth.RULES,
 )
 MAX_FAULTS = 20
 """Of one rule: a fault in every segment is one fault to mend."""

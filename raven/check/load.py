@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from raven import names
-from raven.check import m3u8, mpd, vtt
+from raven.check import images, m3u8, mpd, vtt
 from raven.check.addressing import Reference
 from raven.check.codecs import Codec
 from raven.check.isobmff import Init, parse_init
@@ -23,7 +23,6 @@ from raven.check.tree import Problem, Tree, map_resource, segment_resource
 from raven.errors import UsageError
 from raven.media.boxes import BoxError
 
-_IMAGE = (".jpg", ".jpeg", ".png", ".webp")
 T = TypeVar("T")
 Known = MutableMapping[Resource, Segment]
 _Place = tuple[str, Resource | None, Resource | None]
@@ -247,8 +246,9 @@ class _Loader:
 
     def _segment(self, resource: Resource, init: Resource | None) -> Segment:
         length = self._span(resource)
-        if resource.path.partition("?")[0].endswith(_IMAGE):
-            return Segment("image", length)
+        if resource.path.partition("?")[0].endswith(images.SUFFIXES):
+            head = self.reader.read(resource.path, resource.start, min(length, images.HEAD))
+            return Segment("image" if images.is_picture(head) else "damaged", length, size=images.size_of(head))
         if resource in self.ciphered:
             return Segment("encrypted", length)
         known = self.inits.get(init) if init else None

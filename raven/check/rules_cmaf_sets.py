@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from raven.check.rule import Fault, Faults, must, rules_of, should
-from raven.check.tree import Timed, Track, Tree
+from raven.check.timed import Timed
+from raven.check.tree import Track, Tree
 from raven.media.grid import in_ticks
 
 _HEVC = ("hvc1", "hev1")

@@ -129,7 +129,7 @@ def mpd_durations_are_true(tree: Tree) -> Faults:
         how = track.representation.addressing if track.representation else None
         for init, timed, segment in track.pairs if how and (how.timeline or how.index) else ():
             slack = fraction(max(segment.fragments[0].shortest, 1), 2 * init.timescale)
-            real = timed.seconds
+            real = timed.played
             if real is not None and apart(real, timed.duration, slack):
                 yield Fault(timed.where, f"{float(timed.duration):.6f} s", f"{float(real):.6f} s by its samples")
                 break

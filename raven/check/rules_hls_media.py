@@ -151,7 +151,7 @@ def extinf_is_true(tree: Tree) -> Faults:
         rate = track.frame_rate if track.media == "video" else None
         frame = 1 / rate if rate else Fraction(1, 60)
         declared = [timed.duration for _, timed, _ in track.pairs]
-        real = [timed.seconds or timed.duration for _, timed, _ in track.pairs]
+        real = [timed.played or timed.duration for _, timed, _ in track.pairs]
         _, (allowed, *ticks) = in_ticks([frame, *declared, *real])
         most = least = drift = 0
         for (_, timed, _), told, lasts in zip(track.pairs, ticks, ticks[len(declared) :], strict=False):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
+from raven.check.numbers import apart, fraction
 from raven.check.pictures import is_idr
 from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.rules_variants import RANGES, at, same_codec
 from raven.check.tree import Tree
 
+_CLOCK = Fraction(1, 100)
+"""s that a time may be off by rounding."""
 _WEIGHED = 20_000
 """bit/s of I-frames from which on pictures weigh more than their boxes."""
 
@@ -95,6 +99,29 @@ def iframe_bandwidth_is_peak(tree: Tree) -> Faults:
             continue
         if abs(track.peak - declared) > Fraction(declared, 10):
             yield Fault(at(tree, tag), f"BANDWIDTH {declared}", f"{round(track.peak)} as measured, within 10 %")
+
+
+@must("Apple 1.26", "RFC 8216 4.3.4.3")
+def iframe_average_is_average(tree: Tree) -> Faults:
+    """AVERAGE-BANDWIDTH of an I-frame playlist is its measured average, within 10 %."""
+    for tag in tree.iframe_tags:
+        track, declared = tree.track_of(tag.text("URI")), tag.integer("AVERAGE-BANDWIDTH")
+        if not track or declared is None or not all(s.segment for s in track.segments):
+            continue
+        if abs(track.average - declared) > Fraction(declared, 10):
+            yield Fault(at(tree, tag), f"AVERAGE-BANDWIDTH {declared}", f"{round(track.average)} as measured")
+
+
+@must("RFC 8216 4.3.3.6")
+def iframe_times_are_true(tree: Tree) -> Faults:
+    """The EXTINF of each I-frame is the time from when it is shown until the next one is."""
+    for track in tree.hls:
+        pictures = track.pairs if track.media == "iframes" else ()
+        for (init, timed, here), (_, after, following) in pairwise(pictures):
+            ticks = following.fragments[0].shown_from - here.fragments[0].shown_from
+            if not after.fresh and apart(timed.duration, fraction(ticks, init.timescale), _CLOCK):
+                found = f"EXTINF {float(timed.duration):.6f}"
+                yield Fault(timed.where, found, f"{ticks / init.timescale:.6f} s to the next picture")
 
 
 @must("Apple 8.3", "Apple 8.7")

@@ -77,6 +77,8 @@ class Segment:
     brands: tuple[str, ...] = ()
     fragments: tuple[Fragment, ...] = ()
     index: Index | None = None
+    size: tuple[int, int] | None = None
+    """Width and height of an image."""
     stray: tuple[str, ...] = ()
     """Boxes that are none of a media segment: a moov, an mdat without a moof before it."""
 
@@ -127,7 +129,7 @@ def parse_segment(read: Read, size: int, codec: Codec, defaults: Defaults | None
             index = parse_index(source.get(box.start, box.end - box.start))
         elif box.kind == "moof":
             fragments.append(_fragment(source, box, after, codec, defaults))
-    return Segment("mp4", size, brands, tuple(fragments), index, tuple(stray))
+    return Segment("mp4", size, brands, tuple(fragments), index, stray=tuple(stray))
 
 
 def _fragment(source: Source, box: Box, mdat: Box | None, codec: Codec, defaults: Defaults | None) -> Fragment:
@@ -215,12 +217,13 @@ class _Traf:
         count = size = 0
         shortest, negative, begins = 0, False, 0
         again: list[tuple[int, int]] = []
-        false_sync = False
+        false_sync, pictures = False, codec.text[:3] in _NAL_UNITS
         for duration, length, flags, offset in (s for run in self.runs for s in self._samples(run)):
             if not flags & _NON_SYNC:
                 sync.append(time - start)
-                again.append((size, length))
                 false_sync |= flags >> 24 & 3 == _DEPENDS
+                if pictures:
+                    again.append((size, length))
             shown.append(time + offset)
             ends.append((time + offset + duration, duration))
             begins = begins or length
@@ -253,26 +256,23 @@ class _Traf:
             whole=self._whole(),
             keys=self.keys,
             front=front_of(source, data_at, begins, codec) if clear else Front(),
-            in_row=_in_row(shown, ends, time - start),
+            in_row=_in_row(shown, shortest, time - start),
             false_sync=false_sync,
         )
 
 
 def _depends(source: Source, samples: list[tuple[int, int]], codec: Codec) -> bool:
     """Whether one of these samples, told as (place, bytes), has a picture that no decoder can begin at."""
-    if codec.text[:3] not in _NAL_UNITS:
-        return False
     fronts = (front_of(source, at, size, codec) for at, size in samples[:_SYNC_SAMPLES])
     return any(not is_random(codec.text, front.picture) for front in fronts)
 
 
-def _in_row(shown: list[int], ends: list[tuple[int, int]], ticks: int) -> bool:
+def _in_row(shown: list[int], shortest: int, ticks: int) -> bool:
     """Of samples that are not equally long only that no two are shown at once."""
-    length = ends[0][1] if ends else 0
-    if any(duration != length for _, duration in ends):
+    if shortest * len(shown) != ticks or not ticks:
         return len(set(shown)) == len(shown)
-    first = min(shown, default=0)
-    return sorted(shown) == list(range(first, first + ticks, length or 1)) or not length
+    first = min(shown)
+    return sorted(shown) == list(range(first, first + ticks, shortest))
 
 
 def _descriptions(data: bytes, box: Box) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 from raven.check.addressing import Reference
 from raven.check.isobmff import Init
@@ -15,6 +14,7 @@ from raven.check.mpd import AdaptationSet, Mpd, Period, Representation
 from raven.check.numbers import fraction
 from raven.check.paths import OutsideTree, Resource, resolve
 from raven.check.segments import Fragment, Segment
+from raven.check.timed import Timed
 from raven.check.vtt import Vtt
 from raven.media.grid import in_ticks
 
@@ -34,30 +34,6 @@ class Served:
 
     mime: str
     gzip: bool
-
-
-class Timed(NamedTuple):
-    """A segment as a manifest names it; declared times in seconds."""
-
-    where: str
-    resource: Resource
-    start: Fraction
-    duration: Fraction
-    fresh: bool
-    """Whether the manifest says that time starts anew here (a discontinuity)."""
-    init: Init | None
-    segment: Segment | None
-
-    @property
-    def bytes(self) -> int:
-        return self.segment.bytes if self.segment else 0
-
-    @property
-    def seconds(self) -> Fraction | None:
-        """Duration by its samples."""
-        if self.segment is None or not self.segment.fragments or self.init is None or not self.init.timescale:
-            return None
-        return fraction(self.segment.duration, self.init.timescale)
 
 
 @dataclass(frozen=True, eq=False)

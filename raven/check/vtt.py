@@ -42,7 +42,9 @@ def parse(text: str) -> Vtt:
         for number, line in enumerate(lines, 1)
         if "-->" in line and not _CUE.fullmatch(line.rstrip())
     )
-    return Vtt(headed, mapped, faults, tuple(_cues(lines, _offset(lines[:end]))))
+    cues = tuple(_cues(lines, _offset(lines[:end])))
+    faults += tuple(f"a cue from {float(c.start):.3f} to {float(c.end):.3f} s" for c in cues if c.end <= c.start)
+    return Vtt(headed, mapped, faults, cues)
 
 
 def _seconds(text: str) -> Fraction:

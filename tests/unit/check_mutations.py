@@ -14,6 +14,7 @@ from tests.builders import SEI, SLICE, FakeFragment, FakeSample, aac_entry, gop,
 from tests.trees import (
     GRID,
     GROUPS,
+    JPEG,
     LANGUAGES,
     NAMES,
     RUNGS,
@@ -383,6 +384,10 @@ TRICK_TABLE: dict[str, Mutation] = {
     "iframe-bandwidth-is-peak": swap(
         MASTER, "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=", "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=9"
     ),
+    "iframe-average-is-average": swap(
+        MASTER, "#EXT-X-I-FRAME-STREAM-INF:", "#EXT-X-I-FRAME-STREAM-INF:AVERAGE-BANDWIDTH=9,"
+    ),
+    "iframe-times-are-true": swap(TRICK, "#EXTINF:1.0,", "#EXTINF:0.9,", 1),
     "iframes-span-the-content": swap(TRICK, "#EXTINF:1.0,", "#EXTINF:2.0,"),
     "iframes-are-dense": both(*(swap(f"{r}/iframes.m3u8", "#EXTINF:1.0,", "#EXTINF:2.0,") for r in RUNGS)),
     "iframe-rates-are-an-eighth": both(
@@ -500,6 +505,40 @@ ATTRIBUTES: dict[str, Mutation] = {
     "attributes-are-of-their-type": swap(MASTER, 'GROUP-ID="stereo"', "GROUP-ID=stereo"),
     "attribute-values-are-known": swap(MASTER, "DEFAULT=NO", "DEFAULT=MAYBE"),
 }
+TEXT: dict[str, Mutation] = {
+    "subtitles-are-on-time": swap("text/2.vtt", "MPEGTS:0", "MPEGTS:9000000"),
+    "text-of-the-mpd-is-text": both(
+        swap(
+            MPD,
+            "</Period>",
+            '<AdaptationSet contentType="text" mimeType="text/vtt" lang="en"><Representation id="text" bandwidth="9">'
+            "<BaseURL>text/whole.vtt</BaseURL></Representation></AdaptationSet></Period>",
+        ),
+        put("text/whole.vtt", b"WEBVTT\n\n1 --> 2\nHello\n"),
+    ),
+}
+
+
+def _other_borders(reader: MemoryReader) -> None:
+    """In the MPD, of the second rung."""
+    before, name, after = reader.files[MPD].decode().partition('<Representation id="540p"')
+    after = after.replace('d="150000"', 'd="140000"', 1).replace('d="150000"', 'd="160000"', 1)
+    reader.files[MPD] = (before + name + after).encode()
+
+
+TRUTH: dict[str, Mutation] = {
+    "static-mpd-is-not-renewed": swap(MPD, 'type="static"', 'type="static" minimumUpdatePeriod="PT2S"'),
+    "mpd-attributes-are-of-their-type": swap(MPD, 'type="static"', 'type="static" publishTime="yesterday"'),
+    "mpd-colour-is-true": swap(
+        MPD,
+        '<Representation id="360p"',
+        '<SupplementalProperty schemeIdUri="urn:mpeg:mpegB:cicp:TransferCharacteristics" value="16"/>'
+        '<Representation id="360p"',
+    ),
+    "presentation-ends-with-its-media": swap(MPD, "PT15S", "PT14.9S"),
+    "aligned-sets-are-aligned": _other_borders,
+    "tiles-are-pictures": put("tiles/2.jpg", JPEG.replace(b"\1\x68", b"\1\x69")),
+}
 
 
 def _undeclared_stills(reader: MemoryReader) -> None:
@@ -599,6 +638,8 @@ MUTATIONS: dict[str, Mutation] = (
     | LIMITS
     | CMAF
     | SETS
+    | TEXT
+    | TRUTH
     | DASH
 )
 
@@ -627,6 +668,16 @@ DAMAGE: dict[str, tuple[str, Mutation]] = {
     "the track is turned": ("headers-have-defaults", cut("360p/init.mp4", at("tkhd", 40, bytes(36)))),
     "the moov has a time table": ("init-is-fragmented", cut("360p/init.mp4", at("stts", 4, b"\0\0\0\1"))),
     "there is no data reference": ("media-is-in-the-file", cut("360p/init.mp4", renamed("dinf", "free"))),
+    "a cue ends before it starts": (
+        "subtitles-are-text",
+        swap("text/2.vtt", "00:00:07.000 --> 00:00:08.000", "00:00:08.000 --> 00:00:07.000"),
+    ),
+    "the presentation is told longer than it is": ("presentation-ends-with-its-media", swap(MPD, "PT15S", "PT15.05S")),
+    "a playout rate is in words": (
+        "mpd-attributes-are-of-their-type",
+        swap(MPD, 'Representation id="trick"', 'Representation id="trick" maxPlayoutRate="fast"'),
+    ),
+    "a tile is no picture": ("tiles-are-pictures", put("tiles/2.jpg", b"<html></html>")),
     "an EXTINF has no comma": ("playlist-syntax", swap(MEDIA, "#EXTINF:6.000000,", "#EXTINF:6.000000", 1)),
     "a URI ends with a blank": ("playlist-syntax", swap(MEDIA, "2.m4s", "2.m4s ")),
     "a name has control characters": ("playlist-syntax", swap(MASTER, 'NAME="CC"', 'NAME="C\x07C"')),

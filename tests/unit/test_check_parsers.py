@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from raven.check import m3u8, mpd, vtt
 from raven.check.checker import check
 from raven.check.codecs import Codec
+from raven.check.images import is_picture, size_of
 from raven.check.isobmff import parse_init
 from raven.check.mpd import MpdError
 from raven.check.paths import OutsideTree, Resource, resolve
@@ -24,6 +25,7 @@ from raven.errors import UsageError
 from raven.media.boxes import BoxError, box
 from tests.builders import aac_entry, nal
 from tests.trees import (
+    JPEG,
     MPD_AND_PLAYLISTS,
     SPANS,
     MemoryReader,
@@ -243,6 +245,18 @@ class TestCodecs:
     )
     def test_of_aac_tell_sbr(self, config: bytes, sbr: bool) -> None:
         assert parse_init(audio_init(2, config)).codec.sbr is sbr
+
+
+class TestImages:
+    PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + struct.pack(">II", 320, 180)
+
+    def test_tell_their_size(self) -> None:
+        assert (is_picture(JPEG), size_of(JPEG)) == (True, (640, 360))
+        assert (is_picture(self.PNG), size_of(self.PNG)) == (True, (320, 180))
+
+    @given(damaged(JPEG) | damaged(PNG))
+    def test_of_any_bytes_tell_a_size_or_none(self, data: bytes) -> None:
+        assert size_of(data) is None or all(side >= 0 for side in size_of(data) or ())
 
 
 class TestSegments:

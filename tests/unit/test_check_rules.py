@@ -6,8 +6,9 @@ import pytest
 
 from raven.check.checker import RULES, check
 from raven.check.rule import Finding
+from tests.builders import aac_entry
 from tests.trees import MemoryReader, good_files, tree_of
-from tests.unit.check_mutations import DAMAGE, MUTATIONS, Mutation
+from tests.unit.check_mutations import DAMAGE, MUTATIONS, SOUND, Mutation, audio, both, swap
 
 GOOD = good_files()
 
@@ -29,6 +30,15 @@ def test_the_good_tree_is_read_whole() -> None:
     assert len({resource.path for resource in tree.segments}) == 3 * (2 + 4) + 3 + 2
     assert len(tree.tracks) == 2 + 4
     assert all(track.frame_rate == 25 for track in tree.tracks if track.media == "video")
+
+
+@pytest.mark.parametrize("first", ["5.994667", "5.973333"])
+def test_what_the_edit_list_takes_off_sound_may_be_counted_or_left_out(first: str) -> None:
+    """ffmpeg leaves its priming out of EXTINF, others count it."""
+    reader = MemoryReader(dict(GOOD))
+    both(audio(aac_entry(), ["stereo-en"], edits=[(0, 1024)]), swap(SOUND, "5.994667", first))(reader)
+
+    assert "extinf-is-true" not in {finding.rule.id for finding in findings(reader)}
 
 
 def test_every_rule_has_its_mutation() -> None:
