@@ -234,8 +234,12 @@ class Store:
         An earlier watcher's clock may have been ahead: what it put off, but for purges, is due after a back-off.
         """
         self._database.execute("UPDATE jobs SET lease_until = ?, moved_at = ? WHERE state = 'running'", (until, now))
-        opened = f"state IN ({states(OPEN)})"
-        self._database.execute(f"UPDATE jobs SET changed_at = ? WHERE {opened} AND changed_at > ?", (now, now))
+        held = f"state IN ({states(HELD)})"
+        self._database.execute(f"UPDATE jobs SET changed_at = ? WHERE {held} AND changed_at > ?", (now, now))
+        # each back-off began with a line of history: no such line, and nothing that waits need be read
+        if not self._database.query("SELECT 1 AS one FROM history WHERE at > ? LIMIT 1", (now,)):
+            return
+        self._database.execute("UPDATE jobs SET changed_at = ? WHERE state = 'waiting' AND changed_at > ?", (now, now))
         self._database.execute(
             "UPDATE jobs SET not_before = ? WHERE state = 'waiting' AND kind <> 'purge' AND not_before > ?",
             (now, now + BACK_OFF_MS[-1]),

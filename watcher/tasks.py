@@ -13,6 +13,8 @@ from watcher.rows import ENDED, HELD, TaskRow, TaskState, states
 _COLUMNS = ", ".join(f.name for f in fields(TaskRow))
 SLICE = 5_000
 """Tasks that are looked at in one go for rows that a client has deleted."""
+PRUNE_SLICE = 500
+"""Tasks that are looked at in one go for job rows that a watcher has left behind: hardly ever is there one."""
 
 
 def _now() -> int:
@@ -40,10 +42,23 @@ class Tasks:
 
     def live_tasks(self, after: int, limit: int) -> list[int]:
         """The next tasks after `after` that are not at an end; a status that no client may write counts as none."""
-        return self._ids(
-            f"SELECT id FROM tasks WHERE id > ? AND status NOT IN ({states(ENDED)}) ORDER BY id LIMIT {int(limit)}",
-            (after,),
+        live = sorted({"", *self._statuses()} - ENDED)  # tasks at an end are many, and not looked at
+        each = " UNION ALL ".join(
+            f"SELECT id FROM (SELECT id FROM tasks WHERE status = ? AND id > ? ORDER BY id LIMIT {int(limit)})"
+            f" AS some{number}"
+            for number in range(len(live))
         )
+        parameters = tuple(value for status in live for value in (status, after))
+        return self._ids(f"{each} ORDER BY id LIMIT {int(limit)}", parameters)
+
+    def _statuses(self) -> list[str]:
+        """Those that tasks have, each the first entry of the index after the one before."""
+        found = [""]
+        while rows := self._database.query(
+            "SELECT status FROM tasks WHERE status > ? ORDER BY status LIMIT 1", (found[-1],)
+        ):
+            found.append(str(rows[0]["status"]))
+        return found
 
     def abandoned(self) -> list[int]:
         """Tasks that are gone or at an end although nodes have, or may take, jobs of theirs."""
@@ -54,17 +69,28 @@ class Tasks:
             (),
         )
 
-    def unpruned(self) -> list[int]:
-        """Tasks at an end that have been cleaned up but for their job rows: a watcher may die between the two.
-
-        Few have a prepare job: waiting tasks have none yet, old ones none any more.
+    def unpruned(self, after: int, limit: int = PRUNE_SLICE) -> tuple[list[int], int]:
+        """Of the next tasks after `after` that have a prepare job, those at an end that have been cleaned up but for
+        their job rows: a watcher may die between the two. And where to go on, 0 at the end.
         """
+        some = f"SELECT task_id FROM jobs WHERE kind = 'prepare' AND task_id > ? ORDER BY task_id LIMIT {int(limit)}"
+        rows = self._database.query(
+            f"SELECT some.task_id AS id, tasks.status AS status FROM ({some}) AS some"
+            " LEFT JOIN tasks ON tasks.id = some.task_id ORDER BY some.task_id",
+            (after,),
+        )
+        ended = sorted({int(row["id"]) for row in rows if row["status"] in ENDED})
+        return self._cleaned(ended), int(rows[-1]["id"]) if len(rows) == limit else 0
+
+    def _cleaned(self, tasks: list[int]) -> list[int]:
+        """Of these the ones whose purge is done."""
+        if not tasks:
+            return []
+        marks = ", ".join("?" for _ in tasks)
         return self._ids(
-            "SELECT DISTINCT work.task_id AS id FROM jobs AS work"
-            " JOIN jobs AS purges ON purges.task_id = work.task_id AND purges.kind = 'purge' AND purges.state = 'done'"
-            " JOIN tasks ON tasks.id = work.task_id"
-            f" WHERE work.kind = 'prepare' AND tasks.status IN ({states(ENDED)})",
-            (),
+            "SELECT DISTINCT task_id AS id FROM jobs"
+            f" WHERE kind = 'purge' AND state = 'done' AND task_id IN ({marks}) ORDER BY task_id",
+            tuple(tasks),
         )
 
     def deleted(self, after: int, limit: int = SLICE) -> tuple[list[int], int]:

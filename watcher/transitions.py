@@ -170,7 +170,7 @@ def again(row: JobRow, now: int, attempt: int, event: str, *, delay: int) -> Tra
     values = {
         "state": JobState.WAITING,
         "attempt": attempt + 1,
-        "not_before": now + delay,
+        "not_before": now + delay if delay else 0,
         "changed_at": now,
         "done": 0,
         "speed": 0.0,

@@ -76,7 +76,9 @@ class Watcher:
         self._consumes = False
         self._connected: float | None = None
         self._held: list[Delivery] = []  # taken, but not in the database yet
-        self._cared_until = self._searched_until = 0  # numbers of tasks: where the next slices begin
+        self._cared_until = self._searched_until = self._pruned_until = (
+            0  # numbers of tasks: where the next slices begin
+        )
 
     def turn(self, beat: Callable[[], None] = lambda: None) -> None:
         """Takes what is reported, looks at the rows when it is time, hands out jobs. Raises Unavailable; Standby, or
@@ -180,7 +182,8 @@ class Watcher:
         for number, task in enumerate(tasks):
             later = CARE_SECONDS * number / CARE_TASKS  # in one turn they would hold up all else
             self._planner.due.touch([task], later)
-        self._planner.due.touch(self._tasks.unpruned())
+        left, self._pruned_until = self._tasks.unpruned(self._pruned_until)
+        self._planner.due.touch(left)
         self._store.begin_purges(now)
         if heard >= self._limits.lease_ms:
             with self._store.transaction():

@@ -149,7 +149,10 @@ def _unpruned(store: Store, database: Database) -> None:
         Tasks(database).fail(task, "no")
     store.prune(pruned)
     database.execute("DELETE FROM tasks WHERE id = ?", (deleted,))
-    assert Tasks(database).unpruned() == [cleaned], "a live one may be about to run again; a deleted one is forgotten"
+    assert Tasks(database).unpruned(0) == ([cleaned], 0), "a live one may be about to run again"
+    assert Tasks(database).unpruned(live, 2) == ([], purging), "slice by slice: each has two such jobs"
+    assert Tasks(database).unpruned(purging, 2) == ([cleaned], cleaned)
+    assert Tasks(database).unpruned(cleaned) == ([], 0), "a deleted one is forgotten"
 
 
 @case
@@ -589,6 +592,13 @@ def _begin_leases(store: Store, database: Database) -> None:
         add(store, task, "encode", number, state=state, lease_until=1, **ahead)
     add(store, task, "audio", changed_at=NOW - 1, not_before=LATER)
     add(store, task, "purge", not_before=LATER + 1)
+    store.record([Event(task, None, NOW, "encode retried", None, None)])
+    store.begin_leases(NOW, LATER)
+    *rows, audio, purge = rows_of(store, task)
+    assert {row.state for row in rows if row.changed_at == NOW} == {JobState.QUEUED, JobState.RUNNING}
+    assert {row.state for row in rows if row.not_before == NOW} == set(), "nobody's clock was ahead"
+
+    store.record([Event(task, None, NOW + 3_600_000, "encode retried", None, None)])
     store.begin_leases(NOW, LATER)
     *rows, audio, purge = rows_of(store, task)
     assert {row.state for row in rows if (row.lease_until, row.moved_at) == (LATER, NOW)} == {JobState.RUNNING}
@@ -836,8 +846,25 @@ def test_what_is_asked_at_every_turn_costs_no_more_where_more_waits(database: Da
     assert len(waiting.due("worker", Share(0, "ann"), NOW, 20)) == 20
     assert waiting.in_use()["worker"].queued == 0
     assert Tasks(database).deleted(0) == ([], 0)
-    assert Tasks(database).unpruned() == []
+    store.begin_leases(NOW, LATER)
     assert reads(database) - before < 200
+
+
+def test_what_is_looked_after_costs_no_more_where_more_tasks_have_ended(database: Database) -> None:
+    """Rows of tasks at an end stay until somebody deletes them; of those that failed the jobs stay for a day."""
+    if not is_mariadb(database):
+        pytest.skip("SQLite does not tell what it reads")
+    store = Store(database)
+    with store.transaction():
+        first, *failed = (submit(database, status="failed") for _ in range(300))
+        for task in (first, *failed):
+            store.add(task, Place(), [(NewJob("prepare", 0), 0), (NewJob("purge", 1, delay=task), 0)], NOW)
+        live = submit(database, status="encoding")
+    before = reads(database)
+    assert Tasks(database).live_tasks(0, 9) == [live]
+    assert Tasks(database).live_tasks(live - 1, 9) == [live]
+    assert Tasks(database).unpruned(0, 10) == ([], failed[8])
+    assert reads(database) - before < 150
 
 
 def test_purges_that_are_put_off_cost_nothing_until_they_are_due(database: Database) -> None:
