@@ -48,21 +48,31 @@ def syslog_handler(where: str, role: str, text: logging.Formatter) -> logging.Ha
 
     A name that cannot be looked up now is no fault: after a power failure the hosts of a site come up in any order.
     """
-    app = f"raven-{role}"
+    app, connect = f"raven-{role}", _way(where)
+    if where.startswith("/"):
+        # as the C library's syslog() writes, which is what local servers expect of their socket
+        return SyslogHandler(where, connect, _headed(text, f"{app}[{os.getpid()}]: "), _datagram)
+    if where.startswith("tcp:"):
+        return SyslogHandler(where, connect, Rfc5424(app, text), _frame)
+    return SyslogHandler(where, connect, Rfc5424(app, text), _datagram, LOOKED_UP_SECONDS)
+
+
+def reach(where: str) -> None:
+    """Tries it. By UDP that is to look up the name. Raises ConfigError, OSError."""
+    _way(where)().close()
+
+
+def _way(where: str) -> Callable[[], socket.socket]:
+    """What connects to the server that the setting names. Raises ConfigError."""
     if where.startswith("/"):
         if not Path(where).is_socket():
             raise ConfigError(f"syslog: there is no socket {where}; is a syslog daemon running here?")
-        # as the C library's syslog() writes, which is what local servers expect of their socket
-        local = _headed(text, f"{app}[{os.getpid()}]: ")
-        return SyslogHandler(where, partial(_to_socket, where), local, _datagram)
+        return partial(_to_socket, where)
     scheme, _, address = where.rpartition("://")
     host, _, port = address.rpartition(":")
     if scheme not in ("", "udp", "tcp") or not _HOST.fullmatch(host) or not port.isdigit():
         raise ConfigError(f"syslog: {FORM}, not {where}")
-    target = (host.strip("[]"), int(port))
-    if scheme == "tcp":
-        return SyslogHandler(where, partial(_by_tcp, target), Rfc5424(app, text), _frame)
-    return SyslogHandler(where, partial(_by_udp, target), Rfc5424(app, text), _datagram, LOOKED_UP_SECONDS)
+    return partial(_by_tcp if scheme == "tcp" else _by_udp, (host.strip("[]"), int(port)))
 
 
 def _by_tcp(target: Target) -> socket.socket:

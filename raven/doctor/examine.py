@@ -59,6 +59,8 @@ def _round(settings: Settings | None, found: Sequence[Finding], roles: Sequence[
     yield from _area("broker", servers.broker(settings, roles), settings, roles)
     yield from _area("storage", objects.storage(settings, roles), settings, roles)
     yield from _area("sources", configuration.folders(settings), settings, roles)
+    if set(roles) - {"client", "operator"} or not roles:
+        yield from servers.log_host(settings)
     if is_set(settings, "database") and (not roles or {"watcher", "operator"} & set(roles)):
         sound = verdict(told) != Level.FAULT
         yield from (

@@ -37,7 +37,7 @@ class Finding:
     """One line: what was looked at, how it is, what to do."""
 
     area: str
-    """configuration, versions, database, broker, storage, sources, farm, ffmpeg, machine."""
+    """configuration, versions, database, broker, storage, sources, log, farm, ffmpeg, machine."""
     what: str
     level: Level
     said: str

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from raven import names
+from raven import names, syslog
 from raven.config import Settings
 from raven.doctor.findings import (
     MARIADB,
@@ -29,7 +29,7 @@ from raven.wiring import ask_broker, open_database
 
 REACH_SECONDS = 5.0
 _PORTS = {"mysql": 3306, "amqp": 5672, "amqps": 5671, "http": 80, "https": 443}
-_DATABASE, _BROKER = Area("database"), Area("broker")
+_DATABASE, _BROKER, _LOG = Area("database"), Area("broker"), Area("log")
 _COLUMNS = {
     "tasks": ("source",),
     "jobs": ("task_id", "kind", "position", "lane"),
@@ -174,6 +174,27 @@ def _rights(connection: Database, table: str, verbs: Sequence[str]) -> Finding:
         except RavenError as error:
             return _DATABASE.fault(table, str(error), database_remedy(str(error)))
     return _DATABASE.ok(table, f"{', '.join(verbs)} allowed")
+
+
+# the log host
+
+
+def log_host(settings: Settings) -> Iterator[Finding]:
+    """Daemons go on without it, so it is no fault."""
+    if settings.syslog is None:
+        yield _LOG.skipped("syslog", "RAVEN_SYSLOG is not set: lines go to the daemons' own output alone")
+        return
+    try:
+        syslog.reach(settings.syslog)
+    except (OSError, RavenError) as error:
+        said = f"{settings.syslog}: {getattr(error, 'strerror', None) or error}"
+        yield _LOG.warning(
+            "syslog", said, "correct RAVEN_SYSLOG, or see whether the log host runs and lets this one pass"
+        )
+    else:
+        by_udp = "its name is known; by UDP nobody tells whether it listens"
+        heard = settings.syslog.startswith(("/", "tcp:"))
+        yield _LOG.ok("syslog", f"{settings.syslog}: {'it takes a connection' if heard else by_udp}")
 
 
 # the broker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -342,3 +343,26 @@ def test_the_command_shows_a_line_for_each_finding_and_counts_them(monkeypatch: 
         "            -> e",
         "1 ok, 1 warning",
     ]
+
+
+# the log host
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "udp", ""])
+def test_a_log_host_that_can_be_reached_is_fine_and_another_one_a_warning(scheme: str, tmp_path: Path) -> None:
+    def finding(where: str) -> Finding:
+        return found(list(examine({"RAVEN_SYSLOG": where}, None, ("worker",))), "log", "syslog")
+
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
+        local.bind(str(tmp_path / "log"))
+        port = server.getsockname()[1]
+        good = finding(f"{scheme}://127.0.0.1:{port}" if scheme else str(tmp_path / "log"))
+    bad = finding({"tcp": f"tcp://127.0.0.1:{free_port()}", "udp": "udp://log.invalid:514", "": "/nonexistent"}[scheme])
+
+    assert (good.level, bad.level) == (Level.OK, Level.WARNING)
+    assert "RAVEN_SYSLOG" in bad.remedy
+
+
+def test_without_a_log_host_none_is_looked_for_and_a_client_has_none() -> None:
+    assert found(list(examine({}, None, ("worker",))), "log", "syslog").level == Level.SKIPPED
+    assert [finding for finding in examine({}, None, ("client",)) if finding.area == "log"] == []

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -23,6 +25,7 @@ from raven.config import Settings
 from raven.environment import without_secrets
 from raven.metrics.scrub import FILE
 from raven.names import task_of
+from raven.ports import Entry
 from raven.scratch import FOLDER_SECONDS, discard, old_folders, scratch
 from raven.upstream import NoAnswer
 from scrub import Scrubber, Survey, TooMuch, Waste, _remove, judge, main, scrub
@@ -161,6 +164,33 @@ def test_while_a_job_is_open_the_watcher_cleans_up_itself(place: Place, state: J
     is_open = state in ("waiting", "queued", "running")
 
     assert bool(place.waste()) != is_open
+
+
+class Many(DirectoryStorage):
+    """A bucket of films with a thousand objects each, a page at a time."""
+
+    def __init__(self, films: int) -> None:
+        self._films = films
+
+    def entries(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        return (Entry(f"{prefix}{task}/seg-{n}", 5) for task in range(1, self._films + 1) for n in range(1000))
+
+
+def test_a_look_at_many_objects_takes_no_more_memory_than_one_at_few(place: Place) -> None:
+    """It has one at a time; a million of them would be hundreds of megabytes. Films that can go are kept in mind."""
+
+    def peak(films: int) -> int:
+        tracemalloc.start()
+        try:
+            survey = Scrubber(place.database, Many(films), None, NOW.timestamp()).survey()
+            assert survey.objects == 2 * films * 1000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    place.database.execute("INSERT INTO tasks (id, source, status) VALUES (1, 'x', 'encoding')")
+    peak(1)  # what is loaded once
+    assert peak(50) < peak(5) + 100_000
 
 
 def test_nothing_in_an_empty_place_is_waste(place: Place) -> None:
