@@ -11,6 +11,7 @@ from pathlib import Path
 
 from master.ahead import CutterAhead, start_cutter
 from master.cutter import Event, Order
+from master.mark import check, mark
 from master.ranges import Ranges
 from master.reach import Reach
 from raven import names
@@ -49,7 +50,10 @@ class Tools:
 
 
 def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
-    """Cuts the source. Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke."""
+    """Cuts the source, from its start even where an earlier attempt has cut some.
+
+    Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke.
+    """
     profile = job.profile
     with scratch(job.task, job.job, tools.temporary) as folder:
         reach = Reach(tools.roots, folder, tools.limits, context.stop, tools.ffmpeg, tools.box, tools.stall_seconds)
@@ -64,6 +68,8 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             facts = probe(path, context.stop, tools.limits, tools.box, tools.stall_seconds, tools.ffmpeg, folder)
             context.notes.update(source=job.source)
             return PrepareResult(facts=facts, warnings=beside.warnings, complete=True, metadata_only=True)
+        check(path, job.mark)
+        known = job.mark or mark(path)
         if job.conform:  # a worker that still has one of these finds it gone and stores nothing
             tools.storage.delete_prefix(names.chunk_prefix(job.task, "copy"))
         order = Order(
@@ -80,11 +86,11 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             beside=beside,
         )
         try:
-            state = _cut(order, job, context, tools)
+            state = _cut(order, known, job, context, tools)
         except NoDecoder as error:
             context.notes["remade"] = str(error)
             path = _remade(order, error, context.stop, tools.box, tools.stall_seconds)
-            state = _cut(order.model_copy(update={"path": path}), job, context, tools)
+            state = _cut(order.model_copy(update={"path": path}), known, job, context, tools)
     context.notes.update(chunks=state.chunks, frames=state.frames, source=job.source)
     return state
 
@@ -97,8 +103,8 @@ def _looked_at(job: PrepareJob, pieces: Ranges, context: Context, tools: Tools, 
     return PrepareResult(facts=facts, complete=True, metadata_only=True)
 
 
-def _cut(order: Order, job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
-    """Lets a child cut, and stores what it hands over."""
+def _cut(order: Order, known: str, job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
+    """Lets a child cut, and stores what it hands over. `known`: the mark of the source."""
     state: PrepareResult | None = None
     waiting = tools.ahead.take() if tools.ahead else None
     with _child(order, context.stop, tools.box, tools.stall_seconds, waiting) as (child, events):
@@ -109,7 +115,7 @@ def _cut(order: Order, job: PrepareJob, context: Context, tools: Tools) -> Prepa
                 Path(event.file).unlink()
                 child.go_on()
             if event.state is not None:
-                state = event.state
+                state = event.state.model_copy(update={"mark": known})
                 context.prepared(state)
     if state is None or not state.complete:
         raise ProcessFailed("cutting ended without a result")

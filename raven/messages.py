@@ -29,7 +29,7 @@ from raven.model import (
     VideoFacts,
 )
 from raven.profile import Profile
-from raven.values import Count, Rarely, Rational, Value, encodable
+from raven.values import Count, Mark, Rarely, Rational, Value, encodable
 
 REPORT_BYTES = 4 << 20
 """The longest report: far above that of a day of film, and below what MariaDB takes in one statement (16 MB)."""
@@ -63,6 +63,8 @@ class PrepareJob(_Job):
     conform: Rarely = False
     """Whether its packets have been cut already, into chunks that cannot be used."""
     metadata_only: Rarely = False
+    mark: Mark = ""
+    """Of the source that an earlier attempt has opened: another one is refused."""
 
 
 class EncodeJob(_Job):

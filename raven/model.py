@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from raven.values import Count, Name, Rarely, Rational, Value, Word
+from raven.values import Count, Mark, Name, Rarely, Rational, Value, Word
 
 Turn = Literal["hflip", "vflip", "transpose=clock", "transpose=cclock", "transpose=clock_flip", "transpose=cclock_flip"]
 ColourTag = Literal["color_primaries", "color_trc", "colorspace", "range"]
@@ -237,6 +237,8 @@ class PrepareResult(Value):
     warnings: tuple[str, ...] = ()
     metadata_only: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Whether nothing was to be cut: the facts are all that was asked for. Said only then."""
+    mark: Mark = ""
+    """Of the source that was opened."""
 
 
 class EncodeResult(Value):

@@ -44,6 +44,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of a rendition or a track: a folder of the outputs."""
 Word = Annotated[str, Field(pattern=r"^[a-z0-9]*$")]
 
+Mark = Annotated[str, Field(pattern=r"^([0-9]{1,19}-[0-9a-f]{32})?$", exclude_if=lambda value: not value)]
+"""Of a source, by which it is known again: its size and a hash. Sent only where it is known."""
+
 Rarely = Annotated[bool, Field(exclude_if=lambda value: not value)]
 """A later field that is sent only where it is true, as daemons from before it refuse what they do not know."""
 

@@ -119,6 +119,7 @@ def order(
             slots=slots,
             conform=row.position == CONFORM,
             metadata_only=options.metadata_only,
+            mark=state.mark if state else "",
         )
     if state is None:
         raise ValueError(f"a job of kind {row.kind} needs a prepared source")

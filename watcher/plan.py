@@ -98,7 +98,8 @@ def _begin_anew(ledger: Ledger, fault: JobRow, state: PrepareResult) -> Plan:
     if _unfinished(ledger):
         return Plan(cancel=bool(ledger.idle), stop=bool(ledger.held))
     video = state.facts.video and state.facts.video.model_copy(update={"way": "conform"})
-    known = PrepareResult(facts=state.facts.model_copy(update={"video": video}), chunk_segments=state.chunk_segments)
+    facts = state.facts.model_copy(update={"video": video})
+    known = PrepareResult(facts=facts, chunk_segments=state.chunk_segments, mark=state.mark)
     return Plan(status=TaskState.PREPARING, anew=known)
 
 

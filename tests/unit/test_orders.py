@@ -129,6 +129,15 @@ def test_the_order_to_prepare_names_the_source() -> None:
     assert job == PrepareJob(task=7, job=70, attempt=2, source="/srv/in/a.mkv", profile=PROFILE)
 
 
+def test_the_order_to_cut_a_source_again_says_by_what_it_is_known() -> None:
+    state = prepare_result().model_copy(update={"mark": "7-" + 32 * "a"})
+
+    job = order(task_row(), job_row(kind="prepare", attempt=2), state, PROFILE)
+
+    assert isinstance(job, PrepareJob)
+    assert job.mark == state.mark
+
+
 @pytest.mark.parametrize("kind", ["encode", "audio"])
 def test_without_a_source_that_is_cut_nothing_can_be_encoded(kind: str) -> None:
     with pytest.raises(ValueError, match=f"kind {kind} needs a prepared source"):

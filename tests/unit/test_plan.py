@@ -315,13 +315,14 @@ def conformed(have: list[JobRow]) -> list[JobRow]:
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
 def test_a_source_whose_chunks_cannot_be_used_is_conformed_instead(state: str) -> None:
     have = with_unusable(state)
-    have[0] = prepare(prepare_result().model_copy(update={"chunk_segments": 2}), "done")
+    known = "7-" + 32 * "a"
+    have[0] = prepare(prepare_result().model_copy(update={"chunk_segments": 2, "mark": known}), "done")
 
     step = plan(task_row(), have, NOW, early=2)
 
     # what is known of it stays: the cutter may not choose another length of chunks, as some have been announced
     facts = source_facts(video=video_facts().model_copy(update={"way": "conform"}))
-    assert step == Plan(status=TaskState.PREPARING, anew=PrepareResult(facts=facts, chunk_segments=2))
+    assert step == Plan(status=TaskState.PREPARING, anew=PrepareResult(facts=facts, chunk_segments=2, mark=known))
 
 
 def test_it_is_conformed_only_when_nobody_works_on_what_was_cut_of_it() -> None:
