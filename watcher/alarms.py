@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from raven.ports import Database
 from raven.roster import Node, current, read_nodes
@@ -35,6 +37,17 @@ _NO_STORAGE = (
     " AND message LIKE 'storage: %' AND message NOT LIKE 'storage: no object%' LIMIT 1"
 )
 """By the index `jobs_state`: jobs that wait for their first run have no lease, and are not looked at."""
+FAILED = "failed task "
+"""How names of troubles begin that are over at once: they are told once, and neither as still there nor as over."""
+MOST_FAILED = 20
+"""Tasks that one mail tells of; and the newest failed ones, MOST_LOOKED, are looked at."""
+MOST_LOOKED = 200
+_OURS = re.compile(
+    r"(?!the source)(internal error: |the output breaks the standards|the rows of this task |"
+    r".*\(after \d+ attempts\)$)",
+    re.DOTALL,
+)
+"""What a task fails with for no fault of its source or its row: by Raven, a node or a server."""
 _ALIKE = ("disk", "memory")
 """What follows these changes from minute to minute."""
 
@@ -60,14 +73,16 @@ class Alarms:
         troubles = self.troubles(now)
         self._since = {name: self._since.get(name, now) for name in troubles}
         told, at = self._told()
-        self._gone = {name: self._gone.get(name, now) for name in told if name not in troubles}
+        failed = {name for name in told if name.startswith(FAILED)}
+        self._gone = {name: self._gone.get(name, now) for name in told if name not in troubles and name not in failed}
         new = {name for name, since in self._since.items() if name not in told and now - since >= SETTLE_MS}
         over = {name for name, since in self._gone.items() if now - since >= SETTLE_MS}
         if not (new or over) or now - at < self.interval_ms:
             return False
-        still = {name: text for name, text in told.items() if name not in over}
+        still = {name: text for name, text in told.items() if name not in over and name not in failed}
         text = alarm([troubles[name] for name in new], still.values(), [told[name] for name in over])
-        self._write(text, still | {name: troubles[name] for name in new}, now)
+        known = {name: told[name] for name in failed if name in troubles}
+        self._write(text, still | known | {name: troubles[name] for name in new}, now)
         return True
 
     def troubles(self, now: int) -> dict[str, str]:
@@ -85,7 +100,7 @@ class Alarms:
             waiting = self.database.query(f"SELECT id FROM tasks WHERE status IN ({states}) LIMIT 1")  # noqa: S608 - constants
             if waiting and (fault := _standstill(role, [node for node in nodes if node.live and node.role == role])):
                 found[f"no {role}"] = fault
-        return found | self._storage(now)
+        return found | self._storage(now) | dict(self._failed(now))
 
     def _storage(self, now: int) -> dict[str, str]:
         """The watcher has none of its own: jobs tell."""
@@ -95,6 +110,18 @@ class Alarms:
                 said = str(rows[0]["message"]).removeprefix(STORAGE)
                 return {"storage away": f"the storage does not answer, or refuses: {said[:MOST_SAID]}"}
         return {}
+
+    def _failed(self, now: int) -> Iterator[tuple[str, str]]:
+        """Tasks that failed within a day though their clients have done nothing wrong."""
+        rows = self.database.query(
+            "SELECT id, message, finished_at FROM tasks WHERE status = 'failed' ORDER BY id DESC LIMIT ?",
+            (MOST_LOOKED,),
+        )
+        ours = [
+            row for row in rows if _OURS.match(row["message"] or "") and 0 <= now - _ms(row["finished_at"]) < DAY_MS
+        ]
+        for row in ours[:MOST_FAILED]:
+            yield f"{FAILED}{row['id']}", f"task {row['id']} failed: {row['message'][:MOST_SAID]}"
 
     def _told(self) -> tuple[dict[str, str], int]:
         """What stood in the last mail as being there, and when that was."""
@@ -115,6 +142,11 @@ class Alarms:
                     " VALUES (?, 'alarm', ?, ?, ?, ?, ?, ?)",
                     (NOBODY, MAIL + operator, MAIL, body, now, now, now + DAY_MS),
                 )
+
+
+def _ms(at: object) -> int:
+    """Of a time of the database, in UTC; 0 for none."""
+    return round(datetime.fromisoformat(str(at)).replace(tzinfo=UTC).timestamp() * 1000) if at is not None else 0
 
 
 def _standstill(role: str, live: Sequence[Node]) -> str | None:

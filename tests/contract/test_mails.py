@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.receiver import Receiver, receiver, status
 from tests.servers.process import free_port
 from tests.smtp import HANG, MailServer, mail_server
 from tests.waiting import wait_until
-from watcher.alarms import NOBODY, SETTLE_MS, Alarms
+from watcher.alarms import MOST_FAILED, NOBODY, SETTLE_MS, Alarms
 from watcher.courier import Courier
 from watcher.daemon import Waits, at_work, troubles_of
 from watcher.letters import letter
@@ -352,6 +353,60 @@ def test_operators_hear_of_a_broker_that_is_away_and_of_tasks_without_workers(fa
     (mail,) = post.postmaster.taken
     for words in ("RabbitMQ does not answer", "no master is heard of", "no worker is heard of"):
         assert words in mail.mail.get_content()
+
+
+def failed(farm: Farm, message: str, hours: float = 0) -> int:
+    """A task that failed so long ago."""
+    task = ended(farm, "", done=False)
+    at = datetime.fromtimestamp(farm.now / 1000 - hours * 3600, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    farm.database.execute("UPDATE tasks SET message = ?, finished_at = ? WHERE id = ?", (message, at, task))
+    return task
+
+
+def test_operators_hear_once_of_tasks_that_failed_by_no_fault_of_their_clients(farm: Farm, post: MailServer) -> None:
+    farm.start(mail_operators="alice@ops.example", mail_minutes=30)
+    ours = [
+        failed(farm, "internal error: KeyError: 'x' (after 5 attempts)"),
+        failed(farm, "the output breaks the standards: video/720p/playlist.m3u8"),
+        failed(farm, "ffmpeg ended with status 1: no room\nat all (after 5 attempts)"),
+    ]
+    for message in (
+        "the source is empty",
+        "profile: there is no x",
+        "the source cannot be fetched: 503 (after 5 attempts)",
+    ):
+        failed(farm, message)
+    failed(farm, "internal error: KeyError: 'old'", hours=25)
+    looked(farm, 0)
+    looked(farm, 2)
+    (mail,) = post.postmaster.taken
+    assert mail.mail["Subject"] == "Raven: 3 new"
+    text = mail.mail.get_content()
+    assert [line.split(":")[0].strip() for line in text.splitlines() if " failed: " in line] == [
+        f"task {task} failed" for task in ours
+    ]
+    assert "no room at all" in text
+
+    later = failed(farm, "internal error: KeyError: 'y'")
+    looked(farm, 40)
+    looked(farm, 40)
+    assert [one.mail["Subject"] for one in post.postmaster.taken[1:]] == ["Raven: 1 new"]
+    assert f"task {later} failed" in post.postmaster.taken[1].mail.get_content()
+    farm.start(mail_operators="alice@ops.example", mail_minutes=30)
+    farm.database.execute("DELETE FROM tasks WHERE id = ?", (ours[0],))
+    for _ in range(3):
+        looked(farm, 600)
+    assert len(post.postmaster.taken) == 2, "neither after a restart nor when they are old"
+
+
+def test_a_farm_in_which_all_fails_floods_nobody(farm: Farm, post: MailServer) -> None:
+    farm.start(mail_operators="alice@ops.example", mail_minutes=30)
+    for number in range(30):
+        failed(farm, f"internal error: {number}")
+    looked(farm, 0)
+    looked(farm, 2)
+    (mail,) = post.postmaster.taken
+    assert mail.mail["Subject"] == f"Raven: {MOST_FAILED} new"
 
 
 STORAGE = "storage: Connect timeout on endpoint URL"
