@@ -554,7 +554,7 @@ def aac_entry(audio_specific_config: bytes = b"\x11\x90") -> bytes:
     specific = bytes([0x05, len(audio_specific_config)]) + audio_specific_config
     decoder = bytes([0x04, 0x80, 0x80, 0x80, 13 + len(specific), 0x40]) + bytes(12) + specific
     es = bytes([0x03, 0x80, 0x80, 0x80, 3 + len(decoder), 0, 1, 0]) + decoder
-    return boxes.box("mp4a", bytes(28), boxes.box("esds", bytes(4), es))
+    return boxes.box("mp4a", bytes(7), b"\1", bytes(20), boxes.box("esds", bytes(4), es))
 
 
 def init_segment(timescale: int = 25_000, entry: bytes | None = None, *, mdhd_version: int = 0) -> bytes:

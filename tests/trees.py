@@ -119,7 +119,9 @@ def init(
     header = full({"vide": "vmhd", "soun": "smhd"}.get(handler, "nmhd"), 0, 0, bytes(8))
     dinf = box("dinf", full("dref", 0, 0, struct.pack(">I", 1), full("url ", 0, 1)))
     mdia = box("mdia", mdhd, hdlr, box("minf", header, dinf, box("stbl", stsd, stsz, *tables)))
-    tkhd = full("tkhd", 0, 7, bytes(8), struct.pack(">II", 1, 0), bytes(20), UNITY, bytes(8))
+    sides = struct.unpack_from(">HH", entry, 32) if handler == "vide" else (0, 0)
+    size = struct.pack(">II", *(side << 16 for side in sides))
+    tkhd = full("tkhd", 0, 7, bytes(8), struct.pack(">II", 1, 0), bytes(20), UNITY, size)
     rows = b"".join(struct.pack(">IiI", duration, media, 0x10000) for duration, media in edits)
     elst = box("edts", full("elst", 0, 0, struct.pack(">I", len(edits)), rows)) if edits else b""
     trex = box("mvex", full("trex", 0, 0, struct.pack(">IIIII", 1, 1, 0, 0, 0x01010000))) if mvex else b""

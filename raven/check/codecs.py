@@ -78,12 +78,13 @@ def _plain(_: bytes, kind: str) -> Codec:
 
 def _avc(box: bytes, kind: str) -> Codec:
     """ISO/IEC 14496-15 5.3.3.1; the value is written with capitals or without, both are right."""
+    _known_version(box)
     profile, compatible, level, lengths = box[1], box[2], box[3], box[4]
     bits = 10 if profile in (110, 122, 244) else 8
     units, at = [], 6
-    for count in (box[5] & 0x1F, None):
+    for count, wanted in ((box[5] & 0x1F, 7), (None, 8)):  # H.264 7.4.1
         found, at = _units(box, at, count)
-        units.append(found)
+        units.append([unit for unit in found if unit[0] & 0x1F == wanted])
     first = h264(units[0][0]) if units[0] else None
     return Codec(
         f"{kind}.{profile:02x}{compatible:02x}{level:02x}",
@@ -96,6 +97,12 @@ def _avc(box: bytes, kind: str) -> Codec:
         sps=first,
         profile_bytes=box[1:4],
     )
+
+
+def _known_version(box: bytes) -> None:
+    """Raises BoxError where the configurationVersion is none that a reader knows."""
+    if box[0] != 1:
+        raise BoxError(f"a decoder configuration of version {box[0]}")
 
 
 def _units(box: bytes, at: int, count: int | None) -> tuple[list[bytes], int]:
@@ -114,6 +121,7 @@ def _units(box: bytes, at: int, count: int | None) -> tuple[list[bytes], int]:
 
 def _hevc(box: bytes, kind: str) -> Codec:
     """ISO/IEC 14496-15 8.3.3.1 and annex E.3."""
+    _known_version(box)
     first, compatible = box[1], struct.unpack_from(">I", box, 2)[0]
     space, tier, profile = first >> 6, bool(first & 0x20), first & 0x1F
     constraints = box[6:12].rstrip(b"\0")

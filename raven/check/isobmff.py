@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raven.check.codecs import AUDIO_ENTRY, VIDEO_ENTRY, Codec, codec_of
+from raven.check.headers import Headers, has, headers_of
 from raven.media.boxes import Box, BoxError, boxes, find
 
-_MEDIA_HEADERS = ("vmhd", "smhd", "nmhd", "sthd", "hmhd")
 _TABLES = ("stsz", "stz2", "stts", "stsc", "stco", "co64")
-_UNITY = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _HEADERS = {"vide": VIDEO_ENTRY, "soun": AUDIO_ENTRY}
 
 
@@ -31,21 +29,6 @@ class Defaults:
     duration: int
     size: int
     flags: int
-
-
-@dataclass(frozen=True)
-class Headers:
-    """What mvhd, tkhd, trex and minf say besides."""
-
-    odd: tuple[str, ...]
-    """Fields that have another value than their default."""
-    enabled: bool
-    extends: int | None
-    """The track that trex is about."""
-    media: str
-    """Kind of the media header: `vmhd`, `smhd` ...; "" without one."""
-    inside: bool
-    """Whether the media is where the file is, by its dref."""
 
 
 @dataclass(frozen=True)
@@ -158,43 +141,9 @@ def _init(data: bytes, ftyp: Box, moov: Box, traks: list[Box]) -> Init:
         constant_iv=_constant_iv(data, inside["sinf"]) if protected else None,
         configured=configured,
         told=codec.told | {kind for kind in ("mdcv", "clli") if kind in inside},
-        loudness=_has(data, "udta/ludt", trak),
-        headers=_headers(data, moov, tkhd, find(data, "minf", mdia.payload, mdia.end)),
+        loudness=has(data, "udta/ludt", trak),
+        headers=headers_of(data, moov, tkhd, find(data, "minf", mdia.payload, mdia.end), entry),
     )
-
-
-def _headers(data: bytes, moov: Box, tkhd: Box, minf: Box) -> Headers:
-    mvhd = find(data, "mvhd", moov.payload, moov.end)
-    trex = find(data, "mvex/trex", moov.payload, moov.end) if _has(data, "mvex/trex", moov) else None
-    return Headers(
-        odd=tuple(_odd(data, mvhd, tkhd)),
-        enabled=bool(data[tkhd.payload + 3] & 1),
-        extends=struct.unpack_from(">I", data, trex.payload + 4)[0] if trex else None,
-        media=next((b.kind for b in boxes(data, minf.payload, minf.end) if b.kind in _MEDIA_HEADERS), ""),
-        inside=_inside(data, minf),
-    )
-
-
-def _odd(data: bytes, mvhd: Box, tkhd: Box) -> Iterator[str]:
-    """Fields of mvhd and tkhd that CMAF wants at their defaults (ISO/IEC 23000-19 7.5.1, 7.5.4)."""
-    rate = mvhd.payload + (28 if data[mvhd.payload] else 20)
-    if struct.unpack_from(">iH", data, rate) != (0x10000, 0x100):
-        yield "mvhd rate or volume"
-    if data[rate + 16 : rate + 52] != _UNITY:
-        yield "mvhd matrix"
-    long_times = data[tkhd.payload] == 1
-    if any(data[tkhd.payload + 20 + 4 * long_times :][: 8 if long_times else 4]):
-        yield "tkhd duration"
-    if data[tkhd.payload + 40 + 12 * long_times :][: len(_UNITY)] != _UNITY:
-        yield "tkhd matrix"
-
-
-def _inside(data: bytes, minf: Box) -> bool:
-    """ISO/IEC 14496-12 8.7.2: the flag of a reference to the file itself."""
-    if not _has(data, "dinf/dref", minf):
-        return False
-    dref = find(data, "dinf/dref", minf.payload, minf.end)
-    return all(data[entry.payload + 3] & 1 for entry in boxes(data, dref.payload + 8, dref.end))
 
 
 def _codec(data: bytes, entry: Box, kind: str) -> tuple[Codec, bool]:
@@ -221,14 +170,6 @@ def _constant_iv(data: bytes, sinf: Box) -> int | None:
     tenc = find(data, "schi/tenc", sinf.payload, sinf.end)
     protected, own = data[tenc.payload + 6], data[tenc.payload + 7]
     return (0 if own else data[tenc.payload + 24]) if protected else None
-
-
-def _has(data: bytes, path: str, box: Box) -> bool:
-    try:
-        find(data, path, box.payload, box.end)
-    except BoxError:
-        return False
-    return True
 
 
 def _word(data: bytes, at: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raven.check.isobmff import Init
-from raven.check.rule import Fault, Faults, must, rules_of
+from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.tree import Tree
 
 _MEDIA = {"vide": "vmhd", "soun": "smhd"}
+_HEVC = ("hvc1", "hev1", "dvh1", "dvhe")
 _IN_ENTRY = ("avc1", "hvc1", "dvh1")
 
 
@@ -34,10 +35,12 @@ def track_is_enabled(tree: Tree) -> Faults:
 
 @must("ISO/IEC 14496-12 8.8.3")
 def trex_is_of_the_track(tree: Tree) -> Faults:
-    """The trex is about the track of the init segment."""
+    """The trex is about the track of the init segment, and a sample entry that it has."""
     for where, init in _all(tree):
         if init.headers.extends not in (None, init.track_id):
             yield Fault(f"{where} trex", f"track {init.headers.extends}", str(init.track_id))
+        elif not 1 <= init.headers.description <= init.entries:
+            yield Fault(f"{where} trex", f"sample entry {init.headers.description}", f"1 to {init.entries}")
 
 
 @must("ISO/IEC 14496-12 8.4.5")
@@ -55,6 +58,8 @@ def media_is_in_the_file(tree: Tree) -> Faults:
     for where, init in _all(tree):
         if not init.headers.inside:
             yield Fault(f"{where} dref", "media in another file, or no dref", "an entry with flag 1")
+        elif init.headers.lost:
+            yield Fault(f"{where} stsd/{init.entry}", f"data reference {init.headers.reference}", "one that dref has")
 
 
 @must("ISO/IEC 14496-15 5.3.3", "ISO/IEC 14496-15 8.3.3", "CMAF 7.3.2.4")
@@ -67,11 +72,14 @@ def parameter_sets_are_there(tree: Tree) -> Faults:
 
 @must("ISO/IEC 14496-15 5.3.3", "ISO/IEC 14496-15 8.3.3")
 def configuration_is_of_its_sps(tree: Tree) -> Faults:
-    """Profile and level of the configuration are those of its sequence parameter set."""
+    """Profile, level and, in HEVC, chroma and bits of the configuration are those of its sequence parameter set."""
     for where, init in _all(tree):
         codec = init.codec
         if codec.sps and codec.sps.profile != codec.profile_bytes:
             yield Fault(f"{where} stsd/{init.entry}", codec.profile_bytes.hex(), codec.sps.profile.hex())
+        elif codec.sps and init.entry in _HEVC and (codec.chroma, codec.bits) != (codec.sps.chroma, codec.sps.bits):
+            found, wanted = (f"chroma {one.chroma}, {one.bits} bits" for one in (codec, codec.sps))
+            yield Fault(f"{where} stsd/{init.entry}", found, wanted)
 
 
 @must("ISO/IEC 14496-12 12.1.3", "CMAF 9.2.3")
@@ -82,6 +90,16 @@ def size_is_of_its_sps(tree: Tree) -> Faults:
         if sps and (init.width, init.height) != (sps.width, sps.height):
             found = f"{init.width}x{init.height}"
             yield Fault(f"{where} stsd/{init.entry}", found, f"{sps.width}x{sps.height}")
+
+
+@should("ISO/IEC 14496-12 8.3.2", "CMAF 7.5.4")
+def track_has_the_size_of_its_picture(tree: Tree) -> Faults:
+    """The size in the track header is that of the picture with square pixels: players scale to it."""
+    for where, init in _all(tree):
+        across, down = init.shape if init.shape and all(init.shape) else (1, 1)
+        width, height = init.headers.size
+        if init.handler == "vide" and (abs(width * down - init.width * across) > 2 * down or height != init.height):
+            yield Fault(f"{where} tkhd", f"{width}x{height}", f"{init.width * across // down}x{init.height}")
 
 
 RULES = rules_of(globals())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raven.check.rule import Fault, Faults, must, rules_of
+from raven.check.rule import Fault, Faults, must, rules_of, should
 from raven.check.tree import Tree
 
 _IN_ENTRY = ("avc1", "hvc1", "dvh1")
@@ -58,6 +58,14 @@ def parameter_sets_stay_in_the_entry(tree: Tree) -> Faults:
     for _, init, timed, fragment in tree.fragments:
         if init.entry in _IN_ENTRY and fragment.front.sets:
             yield Fault(f"{timed.where} mdat", f"parameter sets in samples of {init.entry}", "in their entry alone")
+
+
+@should("CMAF 7.3.2.3")
+def samples_fill_the_mdat(tree: Tree) -> Faults:
+    """The samples of a fragment fill its mdat: what is of no sample is lost, or a sample is told too short."""
+    for _, _, timed, fragment in tree.fragments:
+        if fragment.inside and fragment.spare:
+            yield Fault(f"{timed.where} mdat", f"{fragment.spare} bytes that are of no sample")
 
 
 @must("ISO/IEC 23009-1 6.3.4.2", "CMAF 7.3.2.3")

@@ -50,6 +50,8 @@ class Fragment:
     """default-base-is-moof, and no base-data-offset."""
     inside: bool
     """All samples lie in the mdat that follows, and are there."""
+    spare: int
+    """Bytes of that mdat that are of no sample."""
     encrypted: bool
     whole: bool
     """It tells durations, sizes and flags of its samples itself, nothing by the trex."""
@@ -230,9 +232,8 @@ class _Traf:
             time, size, count = time + duration, size + length, count + 1
             shortest, negative = min(shortest or duration, duration), negative or offset < 0
         data_at = self._offset(self.runs[0], moof) if self.runs else moof.end
-        has_mdat = mdat is not None and mdat.kind == "mdat"
         there = data_at + (size if source.whole else begins) <= source.size  # whatever the mdat says of itself
-        inside = mdat is not None and has_mdat and mdat.payload <= data_at and data_at + size <= mdat.end and there
+        inside = there and _holds(mdat, data_at, data_at + size)
         clear = inside and count and "senc" not in self.kinds
         if clear and len(again) < count:
             false_sync |= _depends(source, [(data_at + before, length) for before, length in again if before], codec)
@@ -252,6 +253,7 @@ class _Traf:
             negative_offsets=negative,
             relative=self.relative,
             inside=inside,
+            spare=mdat.end - mdat.payload - size if mdat else 0,
             encrypted="senc" in self.kinds,
             whole=self._whole(),
             keys=self.keys,
@@ -259,6 +261,11 @@ class _Traf:
             in_row=_in_row(shown, shortest, time - start),
             false_sync=false_sync,
         )
+
+
+def _holds(mdat: Box | None, start: int, end: int) -> bool:
+    """Whether what follows a moof is an mdat with these bytes in it."""
+    return mdat is not None and mdat.kind == "mdat" and mdat.payload <= start and end <= mdat.end
 
 
 def _depends(source: Source, samples: list[tuple[int, int]], codec: Codec) -> bool:

@@ -23,6 +23,10 @@ class Sps:
     height: int
     fields: bool = False
     """Whether pictures may be pairs of fields."""
+    chroma: int = 1
+    """chroma_format_idc."""
+    bits: int = 8
+    """Of a luma sample; of HEVC alone."""
 
 
 class _Bits:
@@ -81,7 +85,7 @@ def h264(unit: bytes) -> Sps:
         bits.bit()
     bits.bit()  # direct_8x8_inference_flag
     across, down = _cropped(bits, chroma)
-    return Sps(data[:3], width - across, height - down * (1 + fields), fields)
+    return Sps(data[:3], width - across, height - down * (1 + fields), fields, chroma)
 
 
 def hevc(unit: bytes) -> Sps:
@@ -98,7 +102,7 @@ def hevc(unit: bytes) -> Sps:
         bits.bit()
     width, height = bits.unsigned(), bits.unsigned()
     across, down = _cropped(bits, chroma)
-    return Sps(data[1:13], width - across, height - down)
+    return Sps(data[1:13], width - across, height - down, chroma=chroma, bits=8 + bits.unsigned())
 
 
 def _cropped(bits: _Bits, chroma: int) -> tuple[int, int]:

@@ -205,6 +205,12 @@ _HEAVY = segment(1, video_fragments(SPANS[0])) + box("free", bytes(90_000))
 INTERLACED_SPS = sps(profile=77, fields=True)
 CAPTIONS = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20"
 """User data of one pair of bytes: resume caption loading on CC1."""
+X265 = bytes.fromhex(
+    "0102200000009000000000003ff000fcfdfafa00000f03a00001001840010c01ffff0220000003009000000300000300"
+    "3f959809a10001002e42010102200000030090000003000003003fa005020169365959a4932bc05a8489048200000300"
+    "02000003003210a2000100074401c172b46240"
+)
+"""An hvcC as x265 and ffmpeg write it: Main 10, 640x360."""
 _HDR = video(visual_entry(SMALL, transfer=16))
 
 FILES: dict[str, Mutation] = {
@@ -490,6 +496,7 @@ HEADERS: dict[str, Mutation] = {
     "media-is-in-the-file": cut("360p/init.mp4", at("url ", 0, bytes(4))),
     "parameter-sets-are-there": video(visual_entry(SMALL, configuration=avcc(sets=b""))),
     "configuration-is-of-its-sps": video(visual_entry(SMALL, configuration=avcc(level=30, sets=sps()))),
+    "track-has-the-size-of-its-picture": cut("360p/init.mp4", at("tkhd", 76, b"\1\0\0\0")),
     "size-is-of-its-sps": video(visual_entry(SMALL, configuration=avcc(size=(640, 368)))),
 }
 SAMPLES: dict[str, Mutation] = {
@@ -499,6 +506,7 @@ SAMPLES: dict[str, Mutation] = {
     "sync-samples-are-such": samples(lambda s: replace(s, sync=True), 5),
     "first-pictures-are-whole": samples(lambda s: replace(s, content=s.content + b"\0\0\1\0")),
     "parameter-sets-stay-in-the-entry": samples(lambda s: replace(s, content=nal(7, 9) + s.content)),
+    "samples-fill-the-mdat": moof(at("trun", 8 + 4 + 16 * 24 + 4, struct.pack(">I", 5))),
     "segment-is-of-fragments": cut("360p/2.m4s", lambda data: data + box("free") + box("mdat", bytes(8))),
 }
 ATTRIBUTES: dict[str, Mutation] = {
@@ -667,6 +675,17 @@ DAMAGE: dict[str, tuple[str, Mutation]] = {
     "nothing takes the delay off": ("edit-list-takes-the-delay-off", video(edits=[])),
     "the track is turned": ("headers-have-defaults", cut("360p/init.mp4", at("tkhd", 40, bytes(36)))),
     "the moov has a time table": ("init-is-fragmented", cut("360p/init.mp4", at("stts", 4, b"\0\0\0\1"))),
+    "a sample entry refers to no data": ("media-is-in-the-file", cut("360p/init.mp4", at("avc1", 6, b"\0\5"))),
+    "samples have no sample entry": ("trex-is-of-the-track", cut("360p/init.mp4", at("trex", 8, b"\0\0\0\2"))),
+    "a configuration is of a version to come": (
+        "init-has-configuration",
+        cut("360p/init.mp4", at("avcC", 0, b"\2")),
+    ),
+    "what should be an SPS is none": ("parameter-sets-are-there", cut("360p/init.mp4", at("avcC", 8, b"\x61"))),
+    "a configuration of HEVC tells other bits": (
+        "configuration-is-of-its-sps",
+        video(visual_entry(SMALL, "hvc1", box("hvcC", X265[:17] + b"\xf8" + X265[18:]))),
+    ),
     "there is no data reference": ("media-is-in-the-file", cut("360p/init.mp4", renamed("dinf", "free"))),
     "a cue ends before it starts": (
         "subtitles-are-text",

@@ -20,7 +20,6 @@ from raven.check.pictures import Front, front_of
 from raven.check.segments import container_of, parse_segment
 from raven.check.sidx import parse_index
 from raven.check.source import BLOCK, Read, Source
-from raven.check.sps import hevc
 from raven.errors import UsageError
 from raven.media.boxes import BoxError, box
 from tests.builders import aac_entry, nal
@@ -43,7 +42,7 @@ from tests.trees import (
     video_init,
     visual_entry,
 )
-from tests.unit.check_mutations import CAPTIONS, INTERLACED_SPS, sei
+from tests.unit.check_mutations import CAPTIONS, INTERLACED_SPS, X265, sei
 
 GOOD = good_files()
 SIZE = (640, 360)
@@ -218,15 +217,10 @@ class TestCodecs:
 
     def test_of_hevc_tell_size_and_profile_of_the_parameter_set(self) -> None:
         """As x265 writes it: 640x360 within whole blocks of 8."""
-        unit = bytes.fromhex(
-            "42010102200000030090000003000003003fa005020169365959a4932bc05a81010482000003000200000300 3210".replace(
-                " ", ""
-            )
-        )
+        found = parse_init(video_init(SIZE, visual_entry(SIZE, "hvc1", box("hvcC", X265)))).codec.sps
 
-        found = hevc(unit)
-
-        assert (found.width, found.height) == (640, 360)
+        assert found is not None
+        assert (found.width, found.height, found.bits) == (640, 360, 10)
         assert found.profile == bytes.fromhex("02200000009000000000003f")
 
     @pytest.mark.parametrize(("constraints", "fields"), [(b"\x90", False), (b"\x40", True), (b"\xc0", False)])
