@@ -8,11 +8,15 @@ from dataclasses import asdict
 import click
 
 from benchmarks.farm.control import Control, measure, servers
+from benchmarks.farm.model import Load, differences, full_at, storing, use
 from benchmarks.farm.speedup import Speed, real_servers, speeds, waits
 from benchmarks.farm.throttle import missing
+from raven.config import Settings
 
 CHUNK_SECONDS = 60.0
 """What a chunk of 30 s costs a worker of two cores with the default ladder, about: twice real time."""
+TOLD = 10
+"""Reports of progress for each job of a second, so many that what they cost can be told from what the job costs."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__)
@@ -44,15 +48,33 @@ def control(waiting: str, slots: int, seconds: float, lasts: float, as_json: boo
             spent = int(lasts * slots / seconds) if seconds else int(lasts * 2000)
             rows.append(measure(mariadb, rabbitmq, count + spent, slots, seconds, lasts))
     _tell([asdict(row) for row in rows], as_json)
-    _saturation(max(row.rate for row in rows), as_json)
 
 
-def _saturation(rate: float, as_json: bool) -> None:
-    """Where the watcher would be the bottleneck, from what was measured."""
+@main.command("model")
+@click.option("--slots", default=100, show_default=True, help="Of the fleet that is measured.")
+@click.option("--lasts", default=20.0, show_default=True, help="Seconds of each of the two runs.")
+@click.option("--cores", default=4, show_default=True, help="Each of the database's, the broker's, the storage's host.")
+@click.option("--gigabits", default=10.0, show_default=True, help="A second, of the wire to the storage.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def model_command(slots: int, lasts: float, cores: int, gigabits: float, as_json: bool) -> None:
+    """How full each part of a farm is with 100 and with 1,000 slots, from what jobs, reports of progress and uploads
+    cost as measured here; and what is full first.
+    """
+    spent = int(lasts * slots)
+    with real_servers() as (mariadb, rabbitmq, ceph):
+        still = measure(mariadb, rabbitmq, 1000 + spent, slots, 1.0, lasts)
+        telling = measure(mariadb, rabbitmq, 1000 + spent, slots, 1.0, lasts, tells=1 / TOLD)
+        stored, upload = storing(ceph, gigabits, cores)
+    costs = [*differences(still, telling, telling.reports, cores), *stored]
+    load = Load(CHUNK_SECONDS, Settings().heartbeat_seconds, still.p99 / 1000, upload)
+    rows = [use(count, costs, load) for count in (100, 1000)]
+    full = full_at(costs, load)
+    about = [{"part": c.part, "ms_a_job": 1000 * c.job, "ms_a_report": 1000 * c.report} for c in costs]
+    _tell([row | {"full_at": full[str(row["part"])]} for row in about], as_json)
+    _tell([{"slots": r.slots, "jobs_s": r.jobs, **r.parts, "efficiency": r.efficiency} for r in rows], as_json)
     if not as_json:
-        workers = int(rate * CHUNK_SECONDS)
-        click.echo(f"At {rate:.0f} jobs/s and {CHUNK_SECONDS:.0f} s a chunk the watcher feeds {workers} slots,")
-        click.echo("not counted that each job tells every 2 s how far it is, which jobs as short as these never do.")
+        part, most = next(iter(full.items()))
+        click.echo(f"The first to be full is the {part}, with {most} slots.")
 
 
 @main.command("speedup")

@@ -40,6 +40,8 @@ class Control:
     slots: int
     seconds: float
     rate: float
+    reports: float
+    """Of progress, for each job."""
     median: float
     p99: float
     watcher_cpu: float
@@ -109,8 +111,10 @@ def _depth(broker: Broker) -> int:
         return 0
 
 
-def measure(mariadb: MariaDb, rabbitmq: RabbitMq, waiting: int, slots: int, seconds: float, lasts: float) -> Control:
-    """One run on a fresh database and a fresh vhost."""
+def measure(
+    mariadb: MariaDb, rabbitmq: RabbitMq, waiting: int, slots: int, seconds: float, lasts: float, tells: float = 0
+) -> Control:
+    """One run on a fresh database and a fresh vhost; each job tells how far it is every `tells` s, 0 for never."""
     with fresh_database(mariadb) as admin, fresh_vhost(rabbitmq) as broker, private_directory() as folder:
         url = load_schema(mariadb, admin)
         with closing(open_database(Settings(database=url))) as database:
@@ -121,16 +125,16 @@ def measure(mariadb: MariaDb, rabbitmq: RabbitMq, waiting: int, slots: int, seco
         command = [sys.executable, "-m", "watcher"]
         watcher = ChildProcess("watcher", command, log=folder / "watcher.log", env=environment)
         try:
-            return _run(watcher, (mariadb.pid, rabbitmq.pid), broker, (waiting, slots, seconds), lasts)
+            return _run(watcher, (mariadb.pid, rabbitmq.pid), broker, (waiting, slots, seconds, tells), lasts)
         finally:
             watcher.kill()
 
 
 def _run(
-    watcher: ChildProcess, servers_: tuple[int, int], broker: str, sizes: tuple[int, int, float], lasts: float
+    watcher: ChildProcess, servers_: tuple[int, int], broker: str, sizes: tuple[int, int, float, float], lasts: float
 ) -> Control:
-    waiting, slots, seconds = sizes
-    order = json.dumps({"broker": broker, "slots": slots, "seconds": seconds, "lasts": lasts})
+    waiting, slots, seconds, tells = sizes
+    order = json.dumps({"broker": broker, "slots": slots, "seconds": seconds, "lasts": lasts, "tells": tells})
     _wait_for_jobs(broker)  # the daemon's own start is not what is measured
     pids = (watcher.pid, *servers_)
     still = [cpu_of(pid) for pid in pids]
@@ -147,6 +151,7 @@ def _run(
         slots=slots,
         seconds=seconds,
         rate=told["done"] / lasts,
+        reports=told["reports"] / max(1, told["done"]),
         median=waits[len(waits) // 2],
         p99=waits[int(len(waits) * 0.99)],
         watcher_cpu=each[0],

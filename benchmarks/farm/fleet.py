@@ -17,7 +17,7 @@ from typing import Any
 from raven import names
 from raven.alive import Alive
 from raven.config import Settings
-from raven.messages import Done, EncodeJob, Started, encode, read_job
+from raven.messages import Done, EncodeJob, Progress, Started, encode, read_job
 from raven.model import EncodeResult, SegmentInfo, TrackSegments
 from raven.ports import Broker
 from raven.values import Value
@@ -57,6 +57,8 @@ class Tally:
     """What happened. `waits`: ms from the end of a job on a slot to the arrival of the next one."""
 
     done: int = 0
+    reports: int = 0
+    """Of progress."""
     waits: list[float] = field(default_factory=list)
 
 
@@ -64,6 +66,30 @@ class Tally:
 class Work:
     ends: float
     about: dict[str, Any] = field(compare=False)
+    told: int = field(default=0, compare=False)
+    """How often it has told how far it is."""
+
+
+class Talk:
+    """Each running job tells how far it is, every `seconds`; never where that is 0."""
+
+    def __init__(self, mouth: Mouth, tally: Tally, seconds: float) -> None:
+        self._mouth, self._tally, self._seconds = mouth, tally, seconds
+        self._next = deque[tuple[float, Work]]()
+
+    def begin(self, work: Work, now: float) -> None:
+        if self._seconds:
+            self._next.append((now + self._seconds, work))
+
+    def turn(self, now: float) -> None:
+        """Those whose time it is, which come in the order in which they have told last."""
+        while self._next and self._next[0][0] <= now:
+            _, work = self._next.popleft()
+            if work.ends > now:
+                work.told += 1
+                self._tally.reports += 1
+                self._mouth.say(Progress(**work.about, done=work.told, speed=1.0))
+                self.begin(work, now)
 
 
 def result_of(job: EncodeJob) -> EncodeResult:
@@ -80,11 +106,12 @@ def result_of(job: EncodeJob) -> EncodeResult:
     return EncodeResult(renditions=renditions, frames=job.span.frames, thumbs=2, bytes=9_999_999)
 
 
-def work(broker: Broker, slots: int, seconds: float, lasts: float) -> Tally:
-    """Takes and ends jobs for `lasts` s, `slots` at a time, each `seconds` long."""
+def work(broker: Broker, slots: int, seconds: float, lasts: float, tells: float = 0) -> Tally:
+    """Takes and ends jobs for `lasts` s, `slots` at a time, each `seconds` long; they tell each `tells` s, 0: never."""
     mouth, consumer = Mouth(broker), broker.consumer(names.lane_queue("worker"), PREFETCH)
     mouth.start()
     tally, running = Tally(), list[Work]()
+    talk = Talk(mouth, tally, tells)
     free, begun, alive_at = deque([0.0] * slots), time.monotonic(), 0.0
     result: dict[str, Any] = {}
     while (now := time.monotonic()) < begun + lasts:
@@ -93,6 +120,7 @@ def work(broker: Broker, slots: int, seconds: float, lasts: float) -> Tally:
                 some = min(NODE_SLOTS, slots - node)
                 mouth.say(Alive(node=f"{NODE}-{node}", role="worker", slots=some, build="0"))
             alive_at = now
+        talk.turn(now)
         while running and running[0].ends <= now:
             mouth.say(Done(**heapq.heappop(running).about, seconds=seconds, result=result))
             tally.done += 1
@@ -110,7 +138,9 @@ def work(broker: Broker, slots: int, seconds: float, lasts: float) -> Tally:
         delivery.ack()
         if freed := free.popleft():  # not the first job of a slot
             tally.waits.append(1000 * (time.monotonic() - freed))
-        heapq.heappush(running, Work(time.monotonic() + seconds, about))
+        taken_up = Work(time.monotonic() + seconds, about)
+        heapq.heappush(running, taken_up)
+        talk.begin(taken_up, taken_up.ends - seconds)
     mouth.over = True
     mouth.join()
     return tally
@@ -120,8 +150,17 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     broker = open_broker(Settings(broker=order["broker"]))
     used = time.process_time()
-    tally = work(broker, order["slots"], order["seconds"], order["lasts"])
-    print(json.dumps({"done": tally.done, "waits": sorted(tally.waits), "cpu": time.process_time() - used}))
+    tally = work(broker, order["slots"], order["seconds"], order["lasts"], order["tells"])
+    print(
+        json.dumps(
+            {
+                "done": tally.done,
+                "reports": tally.reports,
+                "waits": sorted(tally.waits),
+                "cpu": time.process_time() - used,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

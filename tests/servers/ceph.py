@@ -196,6 +196,11 @@ class CephRgw:
         """What `radosgw-admin` says to a command."""
         return run([program("radosgw-admin"), "-c", str(self._configuration), *command], self._env)
 
+    @property
+    def pids(self) -> list[int]:
+        """Of its daemons that run."""
+        return [child.pid for child in (self._monitor, self._osd, self._gateway) if child is not None]
+
     def kill_gateway(self) -> None:
         """End the gateway with SIGKILL; the objects stay."""
         if self._gateway is not None:
