@@ -16,6 +16,7 @@ from tests.deploy.tools import DEPLOY, check
 
 UNITS = DEPLOY / "systemd"
 SERVICES = sorted(file.name for file in UNITS.glob("*.service"))
+MANUAL = DEPLOY.parent / "docs" / "operations.md"
 TIMERS = sorted(file.name for file in UNITS.glob("*.timer"))
 INSTALLED = "/opt/raven/bin/"
 
@@ -40,6 +41,24 @@ def test_each_daemon_has_a_unit_and_the_cleaner_a_timer() -> None:
 def test_systemd_understands_each_line_of_a_unit(unit: str, units: Path) -> None:
     """It also looks whether the programs are there; what it does not understand it says, and goes on."""
     assert check("systemd", "systemd-analyze", "verify", "--man=no", units / unit) == ""
+
+
+def test_systemd_understands_each_line_that_the_manual_has_for_drop_ins(units: Path) -> None:
+    section = MANUAL.read_text("utf-8").partition("### The units\n")[2].partition("\n### ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| ")]
+    lines = [line for row in rows for line in re.findall(r"`([A-Z]\w+=[^`]*)`", row)]
+    of_unit = [line for line in lines if line.startswith("RequiresMountsFor=")]
+    of_service = [line for line in lines if line not in of_unit]
+    assert len(of_unit) == 1
+    assert {"ReadWritePaths=/mnt/outputs", "Environment=RAVEN_DATABASE_FILE=%d/database"} <= set(of_service)
+
+    for unit in ("raven-master.service", "raven-watcher.service"):
+        drop_in = units / f"{unit}.d" / "site.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text("\n".join(["[Unit]", *of_unit, "[Service]", *of_service, ""]), "utf-8")
+        assert check("systemd", "systemd-analyze", "verify", "--man=no", units / unit) == ""
+        drop_in.write_text("[Service]\nLoadCredentials=database:/etc/raven/database\n", "utf-8")
+        assert "LoadCredentials" in check("systemd", "systemd-analyze", "verify", "--man=no", units / unit)
 
 
 @pytest.mark.parametrize("unit", SERVICES)
