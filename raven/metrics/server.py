@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import socketserver
 import ssl
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ PORTS = {"watcher": 9741, "master": 9742, "worker": 9743}
 """Of each role one, so that one line of settings serves all daemons of a host."""
 SECONDS = 10.0
 """A client that is slower is cut off."""
+ADDRESS_SECONDS = 20.0
+"""A host that comes up has its addresses a moment later; who has none then has a wrong setting."""
 AT_ONCE = 8
 """Further connections are closed unheard, as each takes a thread."""
 FORM = "write address or address:port, such as 127.0.0.1 or [::1]:9743"
@@ -100,9 +104,17 @@ def serve(where: str, role: str, certificate: Path | None = None) -> int:
     """
     host, port = _place(where, role)
     tls = None if certificate is None else _by(certificate)
+    handler = _Handler.factory(registry_of(role))
+    until = time.monotonic() + ADDRESS_SECONDS
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        server = _Server(family, place, _Handler.factory(registry_of(role)), tls)
+        while True:
+            try:
+                server = _listen(host, port, handler, tls)
+                break
+            except OSError as error:
+                if not _may_come(error) or time.monotonic() >= until:
+                    raise
+                time.sleep(0.2)
     except (OSError, UnicodeError) as error:
         raise ConfigError(
             f"metrics: {host} port {port} cannot be listened at: {getattr(error, 'strerror', None) or error}; {FORM},"
@@ -110,6 +122,18 @@ def serve(where: str, role: str, certificate: Path | None = None) -> int:
         ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_address[1])
+
+
+def _listen(host: str, port: int, handler: type[MetricsHandler], tls: ssl.SSLContext | None) -> _Server:
+    """Raises OSError, UnicodeError."""
+    family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return _Server(family, place, handler, tls)
+
+
+def _may_come(error: OSError) -> bool:
+    """Whether the address may be there in a moment: it is not this host's, or a name that nobody knows now."""
+    asked = isinstance(error, socket.gaierror)  # whose numbers are others
+    return error.errno == (socket.EAI_AGAIN if asked else errno.EADDRNOTAVAIL)
 
 
 def _by(certificate: Path) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import logging
 import socket
 import subprocess
@@ -311,9 +312,32 @@ def test_what_is_no_place_is_refused_with_the_form(where: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-def test_an_address_that_is_not_this_host_s_is_refused(host: str) -> None:
+def test_an_address_that_is_not_this_host_s_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ADDRESS_SECONDS", 0.0)
     with pytest.raises(ConfigError, match=f"^metrics: {host} port 9743 cannot be listened at: "):
         server.serve(host, "worker")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), socket.gaierror(socket.EAI_AGAIN, "Try again")],
+    ids=["address", "name"],
+)
+def test_an_address_that_a_host_gets_a_moment_later_is_waited_for(
+    fault: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it comes up after a power failure: systemd leaves a daemon down that takes its settings for wrong."""
+    faults, bind = [fault, fault], server._Server.server_bind
+
+    def not_yet(self: server._Server) -> None:
+        if faults:
+            raise faults.pop()
+        bind(self)
+
+    monkeypatch.setattr(server._Server, "server_bind", not_yet)
+
+    assert "raven_build_info" in scrape(server.serve("127.0.0.1:0", "worker")).names
+    assert faults == []
 
 
 def test_a_port_that_another_daemon_has_is_refused() -> None:
