@@ -228,7 +228,7 @@ def _queues(about: BrokerAbout) -> Iterator[Finding]:
     absent = [queue for queue in names.QUEUES if about.queues.get(queue) is None]
     if absent and not about.faults:
         said = f"not there yet: {', '.join(absent)}"
-        yield _BROKER.skipped("queues", f"{said}; the first daemon that starts declares them")
+        yield _BROKER.skipped("queues", f"{said}; a watcher that starts declares them")
     if there := {queue: count for queue in names.QUEUES if (count := about.queues.get(queue)) is not None}:
         yield _BROKER.ok("queues", ", ".join(f"{queue} {count}" for queue, count in there.items()) + " messages ready")
     for queue in names.QUEUES:
