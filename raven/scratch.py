@@ -23,8 +23,10 @@ def scratch(task: int, what: object, root: Path | None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
-        os.close(lock)
+        try:
+            shutil.rmtree(folder)
+        finally:
+            os.close(lock)
 
 
 def sweep(root: Path | None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -30,6 +31,19 @@ def test_a_folder_is_gone_after_the_work_however_that_ends(tmp_path: Path) -> No
     with pytest.raises(KeyError), scratch(7, "sheets", tmp_path):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_removed_is_held_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the daemon would keep a file open for each, and `scrub.py` would take the folder for one in use."""
+
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(folder))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("raven.scratch.shutil.rmtree", refuse)
+        with pytest.raises(OSError, match="not empty"), scratch(7, 70, tmp_path) as folder:
+            (folder / "chunk.nut").touch()
+    assert not in_use(folder)
 
 
 def test_what_a_killed_daemon_has_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
