@@ -37,7 +37,7 @@ LOOKED_UP_SECONDS = 60.0
 
 _SEVERITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 _LOCAL7 = logging.handlers.SysLogHandler.LOG_LOCAL7
-_HOST = re.compile(r"[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+(%\w+)?\]")
+_HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*\.?|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 Target = tuple[str, int]
 
 log = structlog.get_logger()
@@ -70,9 +70,13 @@ def _way(where: str) -> Callable[[], socket.socket]:
         return partial(_to_socket, where)
     scheme, _, address = where.rpartition("://")
     host, _, port = address.rpartition(":")
-    if scheme not in ("", "udp", "tcp") or not _HOST.fullmatch(host) or not port.isdigit():
+    if scheme not in ("", "udp", "tcp") or not _HOST.fullmatch(host) or not _is_port(port):
         raise ConfigError(f"syslog: {FORM}, not {where}")
     return partial(_by_tcp if scheme == "tcp" else _by_udp, (host.strip("[]"), int(port)))
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) <= 0xFFFF
 
 
 def _by_tcp(target: Target) -> socket.socket:

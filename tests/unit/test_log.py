@@ -388,8 +388,11 @@ def test_a_line_that_fits_into_no_datagram_is_cut_and_the_next_one_comes(stderr:
 
 @pytest.mark.parametrize(
     "where",
-    ["loghost", "loghost:syslog", ":514", "no host:514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514"],
-)
+    [
+        "loghost", "loghost:syslog", ":514", "no host:514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514",
+        "udp://log..example:514", f"udp://{'a' * 64}.example:514", "udp://loghost:66050", "udp://loghost:0",
+    ],
+)  # fmt: skip
 def test_a_syslog_that_is_not_there_is_refused_at_the_start(stderr: Stderr, where: str) -> None:
     with pytest.raises(ConfigError, match="syslog: "):
         stderr.configure(settings(syslog=where), "worker")
