@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass, field
 
 import structlog
@@ -31,7 +31,8 @@ class Mail:
     domains: Domains
     operators: tuple[str, ...]
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _sent: defaultdict[str, deque[int]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST_HOUR)))
+    _sent: dict[str, deque[int]] = field(default_factory=dict)
+    """When an address was sent something, ms, by address; in the order of the last time."""
 
     @classmethod
     def of(cls, settings: Settings) -> Mail:
@@ -70,8 +71,12 @@ class Mail:
 
     def _may(self, recipient: str, now: int) -> bool:
         with self._lock:
-            sent = self._sent[recipient]
+            while self._sent and now - next(iter(self._sent.values()))[-1] >= HOUR_MS:
+                del self._sent[next(iter(self._sent))]  # else all addresses there ever were would be kept
+            sent = self._sent.get(recipient) or deque(maxlen=MOST_HOUR)
             if len(sent) == MOST_HOUR and now - sent[0] < HOUR_MS:
                 return False
             sent.append(now)
+            self._sent.pop(recipient, None)
+            self._sent[recipient] = sent  # as the last one
             return True

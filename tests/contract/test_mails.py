@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 from watcher.alarms import MOST_FAILED, NOBODY, SETTLE_MS, Alarms
 from watcher.courier import Courier
 from watcher.daemon import Waits, at_work, troubles_of
-from watcher.letters import letter
+from watcher.letters import Domains, letter
 from watcher.mail import MOST_HOUR, Mail
 from watcher.mailer import Mailer
 
@@ -194,6 +194,16 @@ def test_one_address_gets_no_flood(farm: Farm, post: MailServer) -> None:
     farm.now += 3_600_001
     farm.go()
     assert farm.rows() == [(task, "done", "sent", 2, 250)]
+
+
+def test_addresses_that_got_nothing_for_an_hour_are_not_kept_in_mind() -> None:
+    """A site may have millions of clients, and a client may name as many addresses."""
+    mail = Mail(None, "", Domains.of(None), ())
+    for minute in range(120):
+        for number in range(10):
+            assert mail._may(f"{minute}-{number}@example.com", START + minute * 60_000)
+        assert mail._may(DESK, START + minute * 60_000)
+    assert len(mail._sent) == 60 * 10 + 1
 
 
 def test_a_mail_does_not_wait_for_the_callback_of_the_same_task(farm: Farm, post: MailServer, there: Receiver) -> None:
