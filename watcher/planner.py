@@ -66,6 +66,9 @@ class Planner:
             except RowLocked as error:
                 self._put_off(task, error)
                 locked[self._tasks.owner(task)] += 1
+            except SHARED:
+                self.due.touch([task])  # else it would wait for the next look at all tasks
+                raise
 
     def _advance(self, task: int) -> None:
         """Plans a task. One that cannot be planned ends alone, and no other waits for it. Raises RowLocked."""

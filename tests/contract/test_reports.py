@@ -321,6 +321,25 @@ def test_a_fault_of_raven_s_own_in_planning_fails_one_task_and_is_logged(
     assert str(rows[1]["message"]).endswith("cannot be planned: AssertionError: of /srv/in/odd.mkv")
 
 
+def test_a_task_whose_plan_met_an_outage_is_planned_in_the_next_turn(
+    watcher: Watcher, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next slow look may come to it only after all others: with many tasks that is minutes later."""
+
+    def breaks(*_: object, **__: object) -> Profile:
+        raise Unavailable("the connection broke")
+
+    watcher.turn()
+    database.execute("UPDATE jobs SET state = 'failed', message = 'broken' WHERE task_id = 1")
+    watcher._planner.due.touch([1])
+    with monkeypatch.context() as broken:
+        broken.setattr("watcher.planner.task_profile", breaks)
+        with pytest.raises(Unavailable):
+            watcher.turn()
+    watcher.turn()
+    assert [row["status"] for row in database.query("SELECT status FROM tasks")] == ["failed"]
+
+
 def test_a_task_that_cannot_even_fail_is_put_off_and_holds_up_nobody(
     watcher: Watcher, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
