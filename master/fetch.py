@@ -23,7 +23,7 @@ from urllib.request import (
     Request,
 )
 
-from raven.errors import SourceUnreadable, Unavailable
+from raven.errors import FULL, NoRoom, SourceUnreadable, Unavailable
 from raven.limits import Limits
 from raven.ports import Storage
 from raven.process import StopSignal
@@ -147,12 +147,15 @@ class Download:
     def _take(self, answer: Any, have: int) -> None:
         start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
         resumed = answer.status == 206 and start is not None and int(start[1]) == have
+        if answer.status == 206 and not resumed:
+            self.tag = None  # then all of it is asked for
+            raise Broken("it gives another piece than was asked for")
         length = answer.headers.get("Content-Length", "")
         at = have if resumed else 0
         end = at + int(length) if length.isdigit() else None
         self.tag = tag_of(answer)
         self.limits.check_bytes(end or at)
-        with self.target.open("r+b") as file:
+        with _room_kept(self.target), self.target.open("r+b") as file:
             file.truncate(at)
             file.seek(at)
             room(self.target, (end or at) - at)
@@ -164,6 +167,17 @@ class Download:
                 file.write(block)
         if end is not None and at < end:
             raise Broken(f"it ended after {at} of {end} bytes")
+
+
+@contextmanager
+def _room_kept(target: Path) -> Iterator[None]:
+    """A full disk is no fault of the connection. Raises NoRoom."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoRoom(f"no room for the source in {target.parent}: {error.strerror}") from error
+        raise
 
 
 def room(target: Path, size: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from master.sources import allow
-from raven.errors import LimitExceeded, RavenError, SourceRefused, SourceUnreadable, Unavailable
+from raven.errors import LimitExceeded, NoRoom, RavenError, SourceRefused, SourceUnreadable, Unavailable
 from raven.limits import Limits
 from tests.unit.web_server import Server, fetched, reach
 
@@ -71,6 +73,40 @@ def test_a_broken_connection_is_resumed_where_it_broke(server: Server, tmp_path:
 
     assert got.read_bytes() == server.files["/in/film.mkv"]
     assert [span for _, span in server.asked] == [None, "bytes=100000-", "bytes=200000-"]
+
+
+def test_a_piece_from_another_place_than_asked_for_is_never_taken_for_the_whole(server: Server, tmp_path: Path) -> None:
+    """As from a cache that rounds down to its blocks: then all is asked for again."""
+    server.files["/in/film.mkv"] = bytes(range(256)) * 1000
+    server.breaks_after, server.starts_early = 200_000, 1000
+    steps = iter([200_000, None, None])
+    answer = server.answer
+
+    def mended(request: BaseHTTPRequestHandler) -> None:
+        server.breaks_after = next(steps)
+        answer(request)
+
+    server.answer = mended  # type: ignore[method-assign]
+
+    got = fetched(server, tmp_path, "/in/film.mkv")
+
+    assert got.read_bytes() == server.files["/in/film.mkv"]
+    assert [span for _, span in server.asked] == [None, "bytes=200000-", None]
+
+
+def test_a_disk_that_runs_full_is_not_the_server_s_fault(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master asked the server again and again, and then named it as what does not answer."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    server.files["/in/film.mkv"] = b"x" * 1000
+    monkeypatch.setattr("master.fetch.room", full)
+    with pytest.raises(NoRoom, match=r"no room for the source.*quota"):
+        fetched(server, tmp_path, "/in/film.mkv")
+    assert len(server.asked) == 1
 
 
 def test_a_server_that_is_busy_is_asked_again(server: Server, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ class Server:
         self.breaks_after: int | None = None
         self.faults = 0
         self.gives_ranges = True
+        self.starts_early = 0
+        """Bytes by which a piece begins before what was asked for."""
         self.tag: str | None = '"one"'
         self.sent = 0
         self.asked: list[tuple[str, str | None]] = []
@@ -58,7 +60,7 @@ class Server:
 
     def _send(self, request: BaseHTTPRequestHandler, data: bytes, span: str | None) -> None:
         first, _, last = span.removeprefix("bytes=").partition("-") if span else ("0", "", "")
-        start, end = int(first), min(int(last or len(data)), len(data) - 1)
+        start, end = max(0, int(first) - self.starts_early), min(int(last or len(data)), len(data) - 1)
         if span and start > end:
             request.send_error(416)
             return
