@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import av
 import av.filter
 
-from master.cut import EARLY_AUDIO, AudioCopy, nut_holds
+from master.cut import EARLY_AUDIO, AudioCopy, lasting, nut_holds
 from master.lossless import Chunk, coding_of, silent
 from raven.errors import SourceUnreadable
 from raven.media.filters import SHIFT, deinterlace_filter
@@ -48,6 +48,10 @@ class Conformer:
         """Of the held frame."""
         self._end = 0
         """Where the last frame ends that has a time."""
+        self._latest = 0
+        """The last place that a packet was for."""
+        self._gap = Fraction(0)
+        """The longest time between two packets so far, seconds."""
         self._open: list[Chunk] = []
         self._handed = 0
         self.frames = 0
@@ -68,11 +72,14 @@ class Conformer:
     def feed(self, packet: Packet) -> None:
         """Takes the next video packet; what is damaged is left out, its time is held."""
         if self._facts.timed and packet.pts is not None:
-            held = max((packet.duration or 0) * self._tick, self._facts.step or 1 / self._grid.rate)
-            self._end = max(self._end, self._source.frame_at(packet.pts * self._tick + held))
+            time = packet.pts * self._tick
+            self._gap = max(self._gap, self._grid.time_of(self._source.frame_at(time) - self._latest))
+            self._latest = max(self._latest, self._source.frame_at(time))
+            lasts = max(lasting(packet, self._tick, self._gap), self._facts.step or 1 / self._grid.rate)
+            self._end = max(self._end, self._source.frame_at(time + lasts))
         try:
             frames = self._decoder.decode(packet)
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:  # not all decoders say that data is invalid: Theora's that it is not permitted
             self.damaged += 1
             return
         self.damaged += sum(frame.is_corrupt for frame in frames)

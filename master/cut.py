@@ -41,8 +41,6 @@ COUNTER_STEP = Fraction(1, 4000)
 """Seconds between two counted decode times: less than any packet lasts, more than a sample at 8 kHz."""
 EARLY_AUDIO = 5
 """Seconds of sound before the first picture that are carried; the encoder trims to the origin exactly."""
-
-
 RARE = 4
 """Chunks that one may have to decode before it begins: what is stored and decoded grows with the square of that."""
 FAR = Fraction(30)
@@ -116,6 +114,11 @@ def nut_holds(stream: Stream) -> bool:
     except ValueError:
         return False
     return True
+
+
+def lasting(packet: Packet, tick: Fraction, gap: Fraction) -> Fraction:
+    """Seconds that a packet says its frame lasts, as far as that can be believed after a longest `gap` so far."""
+    return min((packet.duration or 0) * tick, max(LONGEST, 2 * gap))
 
 
 def read_back(path: Path, start: int, count: int | None, tick: Fraction) -> Iterator[tuple[Packet, int]]:
@@ -193,7 +196,8 @@ class VideoCutter:
         if not packet.is_discard:
             self._gap = max(self._gap, self._grid.time_of(cut.frame - self._last_frame))
             self._last_frame = max(self._last_frame, cut.frame)
-            self.frames = max(self.frames, 1, self._frame(packet.pts or 0, max(self._step, self._held(packet))))
+            lasts = max(self._step, lasting(packet, self._tick, self._gap))
+            self.frames = max(self.frames, 1, self._frame(packet.pts or 0, lasts))
         self._place(cut)
         while self._more_chunks() and len(self._pending) > self._lead_out():
             self._next_chunk()
@@ -235,10 +239,6 @@ class VideoCutter:
         decode_time = packet.dts if packet.dts is not None else min(shown, self._shown)
         self._shown = shown
         return _Cut(packet, pts, self._frame(packet.pts or 0), self._frame(decode_time), packet.is_keyframe, clean)
-
-    def _held(self, packet: Packet) -> Fraction:
-        """Seconds that a packet says its frame lasts, as far as that can be believed."""
-        return min((packet.duration or 0) * self._tick, max(LONGEST, 2 * self._gap))
 
     def _frame(self, ticks: int, later: Fraction = Fraction(0)) -> int:
         return self._source.frame_at(ticks * self._tick + later)

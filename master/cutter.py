@@ -19,6 +19,7 @@ import av
 from master.health import Health, readable, within
 from master.replay import Beside
 from master.sounds import Sounds
+from master.still import Still
 from master.texts import Texts
 from raven.errors import NoDecoder, RavenError, SourceUnreadable
 from raven.limits import Limits
@@ -79,9 +80,8 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
     folder = Path(order.folder)
     sounds = Sounds(opened, order.beside, folder, order.limits)
     facts = opened.facts.model_copy(update={"audio": sounds.tracks})
-    length = order.cutting.fitted(facts.duration, order.slots)
-    cutting = order.cutting.model_copy(update={"chunk_segments": length})
-    state = PrepareResult(facts=facts, chunk_segments=length)
+    cutting = order.cutting.model_copy(update={"chunk_segments": order.cutting.fitted(facts.duration, order.slots)})
+    state = PrepareResult(facts=facts, chunk_segments=cutting.chunk_segments)
     hand_over(Event(state=state))
 
     def chunk_ready(index: int, file: Path) -> None:
@@ -100,21 +100,22 @@ def cut(opened: Opened, order: Order, hand_over: Callable[[Event], None]) -> Pre
         way = VideoCutter if facts.video.way == "copy" else Conformer
         cutter = way(VideoSource(opened.video, facts.video, facts.origin, grid, folder, chunk_ready, again))
     texts = Texts(opened, order.beside, folder, order.ffmpeg)
-    health = Health(facts)
+    health, still = Health(facts), Still()
     captions: set[str] = set()
     for packet in readable(within(opened.packets(), facts.origin, order.limits), health):
         health.see(packet)
         if cutter is not None and packet.stream_index == facts.video.stream:  # type: ignore[union-attr]
             captions |= channels(bytes(memoryview(packet)[:HEAD])) if cutter.captions else set()
-            cutter.feed(packet)
+            still.give(packet, cutter.feed)
         elif not texts.feed(packet, health.now):
             sounds.feed(packet)
+    warnings = (*order.beside.warnings, *sounds.finish(strict=order.strict))
     end = state
     if cutter is not None:  # not told before all is complete: until then the last chunk would be taken for a whole one
+        still.hold(cutter.feed, facts.origin + sounds.length)
         end = state.model_copy(update={"chunks": cutter.finish(), "frames": cutter.frames, "tail": cutter.tail})
         if isinstance(cutter, Conformer):  # of a copy the workers tell, who decode it
             health.damaged = max(health.damaged, cutter.damaged)
-    warnings = (*order.beside.warnings, *sounds.finish(strict=order.strict))
     samples = sounds.hand_over(order.sample_rate, object_ready)
     warnings += health.warnings(_length(end, samples, order.sample_rate), strict=order.strict)
     audio = tuple(track for track in facts.audio if track.name in samples)

@@ -6,7 +6,7 @@ The latter come when the film has been read, as its breaks tell where theirs are
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -100,6 +100,8 @@ class Sounds:
             for stream in opened.audio.values()
         }
 
+        self._done: Mapping[int, AudioCopy | SoundConformer] = {}
+
     def _path(self, name: str) -> Path:
         return self._folder / f"audio-{name}.nut"
 
@@ -108,14 +110,20 @@ class Sounds:
         self._copies[packet.stream_index].feed(packet)
 
     def finish(self, *, strict: bool) -> tuple[str, ...]:
-        """Reads the sounds that lie apart, the film having been read; what they lack."""
+        """Reads the sounds that lie apart, the film having been read, and closes all; what they lack."""
         warnings: tuple[str, ...] = ()
         for track in self.tracks:
             if track.stream in self._apart:
                 copy, lacks = self._copy(track, self._apart[track.stream], strict)
                 self._copies[track.stream] = copy
                 warnings += tuple(f"sound {track.name}: {lack}" for lack in lacks)
+        self._done = {index: copy.close() for index, copy in self._copies.items()}
         return warnings
+
+    @property
+    def length(self) -> Fraction:
+        """Seconds of the longest, from the film's origin on, once they are finished."""
+        return max((copy.length for copy in self._done.values()), default=Fraction(0))
 
     def _copy(self, track: AudioFacts, side: Side, strict: bool) -> tuple[_Sound, tuple[str, ...]]:
         film = self._opened
@@ -133,10 +141,10 @@ class Sounds:
         return copy, health.warnings(copy.length, strict=strict)
 
     def hand_over(self, sample_rate: int, hand_over: Callable[[Path], None]) -> dict[str, int]:
-        """Closes and hands over the tracks that have a packet; the length of each, samples of its rendition."""
+        """Hands over the tracks that have a packet; the length of each, samples of its rendition."""
         samples: dict[str, int] = {}
         for track in self.tracks:
-            copy = self._copies[track.stream].close()
+            copy = self._done[track.stream]
             if copy.packets:
                 samples[track.name] = int(copy.length * sample_rate)
                 hand_over(copy.path)

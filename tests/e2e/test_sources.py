@@ -298,6 +298,51 @@ def test_a_still_picture_is_a_film_of_one_frame(raven: Raven, tmp_path: Path) ->
     raven.encode(source, tmp_path / "out", "lossless").check_frames(1)
 
 
+def endless(folder: Path, *options: str) -> Path:
+    """A film of 3 s whose last picture claims to last for 20 hours."""
+    film = folder / "endless.mov"
+    last = "setts=duration=if(eq(N\\,74)\\,20*3600/TB\\,DURATION)"
+    run_ffmpeg(["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:d=3", "-bsf:v", last, *options, str(film)])
+    return film
+
+
+@pytest.mark.parametrize("coding", [h264("bframes=0:keyint=25"), ("-c:v", "prores_ks")], ids=["cut", "decoded"])
+def test_a_last_picture_of_many_hours_is_believed_for_a_minute(
+    raven: Raven, tmp_path: Path, coding: tuple[str, ...]
+) -> None:
+    """A few bytes must not make work for days. What is cut goes the other way, too, as its keyframes are far apart."""
+    ran = raven.run(endless(tmp_path, *coding), tmp_path / "out", "--profile", "seconds")
+
+    assert ran.status == 0, ran.stderr
+    assert Film(tmp_path / "out").task["frames"] == 74 + 60 * 25
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [("mkv", h264("keyint=25")), ("mp4", h264("keyint=25")), ("mkv", ("-c:v", "png")), ("mov", ("-c:v", "prores_ks"))],
+    ids=["mkv", "mp4", "photograph", "decoded"],
+)
+def test_a_picture_with_a_song_is_shown_as_long_as_the_song_lasts(
+    raven: Raven, tmp_path: Path, suffix: str, options: tuple[str, ...]
+) -> None:
+    """Else it would end with the picture, which in many containers lasts no time at all."""
+    # Given a video of one picture, and a sound of 23 s beside it
+    picture = make(tmp_path, f"picture.{suffix}", "-frames:v", "1", *options)
+    source = tmp_path / f"song.{suffix}"
+    sound = ["-f", "lavfi", "-i", "sine=d=23", "-c:v", "copy", "-c:a", "aac"]
+    run_ffmpeg(["-loglevel", "fatal", "-i", str(picture), *sound, str(source)])
+
+    # When it is encoded
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    # Then the picture is there from beginning to end, and so is the song
+    assert film.task["warnings"] == []
+    assert film.task["duration"] == pytest.approx(23, abs=0.1)
+    frames = film.check_frames(film.task["frames"])[0][0].hashes
+    assert len(set(frames)) == 1
+    assert silent_at(film.playlist("audio", "und-1")) == []
+
+
 def test_a_photograph_is_turned_as_its_exif_says(raven: Raven, tmp_path: Path) -> None:
     """Decoders attach Exif to a frame under a kind that PyAV has no name for."""
     source = make(tmp_path, "photograph.png", "-frames:v", "1", "-pix_fmt", "rgb24")
@@ -361,6 +406,20 @@ def test_of_several_programs_the_largest_picture_goes_with_its_own_sound(raven: 
     assert [track["name"] for track in film.task["audio"]] == ["und-1"]
     assert film.task["source"]["audio"][0]["stream"] == 3
     assert "audio stream 1: of another program" in film.task["source"]["ignored"]
+
+
+def test_films_that_were_joined_in_ogg_play_one_after_the_other(raven: Raven, tmp_path: Path) -> None:
+    """RFC 3533 4 allows it. Headers come in the middle, which the decoder calls not permitted rather than invalid."""
+    part = make(tmp_path, "part.ogv", "-c:v", "libtheora", "-q:v", "7", "-pix_fmt", "yuv420p", seconds="3").read_bytes()
+    source = tmp_path / "joined.ogv"
+    source.write_bytes(part + part)
+
+    film = raven.encode(source, tmp_path / "out", "lossless")
+
+    frames = film.check_frames(film.task["frames"])[0][0].hashes
+    assert len(frames) == pytest.approx(150, abs=3)  # each header has the time of a picture
+    assert frames[-75:] == frames[:75]
+    assert len(set(frames)) == 75
 
 
 def in_pids(folder: Path, name: str, begin: int, *pids: int) -> bytes:
