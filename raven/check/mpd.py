@@ -16,6 +16,10 @@ _DURATION = re.compile(
     r"(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,8})M)?(?:([0-9]{1,12}(?:\.[0-9]{1,12})?)S)?)?"
 )
 _RATE = re.compile(r"[0-9]{1,9}(/0*[1-9][0-9]{0,8})?")
+_DESCRIPTORS = (
+    "Role", "Accessibility", "Rating", "Viewpoint", "EssentialProperty", "SupplementalProperty", "FramePacking",
+    "AudioChannelConfiguration", "ContentProtection",
+)  # fmt: skip
 _SEGMENTS = ("SegmentBase", "SegmentList", "SegmentTemplate")
 MAX_BYTES = 16 << 20
 
@@ -201,5 +205,6 @@ def _segments(element: ET.Element) -> list[ET.Element]:
 
 def _descriptors(element: ET.Element) -> Iterator[Descriptor]:
     for child in element:
-        if isinstance(child.tag, str) and "schemeIdUri" in child.attrib:
-            yield Descriptor(child.tag.rpartition("}")[2], child.attrib["schemeIdUri"], child.get("value", ""))
+        name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else ""
+        if name in _DESCRIPTORS or (name and "schemeIdUri" in child.attrib):
+            yield Descriptor(name, child.get("schemeIdUri", ""), child.get("value", ""))

@@ -79,8 +79,8 @@ def mpd_channels_are_true(tree: Tree) -> Faults:
     """AudioChannelConfiguration tells the channels of the init segment."""
     for track, r, init in _tracks(tree):
         for d in r.descriptors:
-            if d.scheme in (_CHANNELS, _CICP_CHANNELS) and d.value.isdecimal() and len(d.value) < 5:
-                count = _CICP.get(int(d.value), 0)
+            if d.scheme in (_CHANNELS, _CICP_CHANNELS):
+                count = _CICP.get(int(d.value), 0) if d.value.isdecimal() and len(d.value) < 5 else -1
                 if count and init.codec.channels not in (0, count):
                     yield Fault(track.where, f"AudioChannelConfiguration {d.value}", f"{init.codec.channels} channels")
 
@@ -223,6 +223,8 @@ def thumbnails_are_tiles(tree: Tree) -> Faults:
             found = next((d.value for d in r.descriptors if d.scheme in _TILE), "").split("x")
             if len(found) != 2 or not all(f.isdecimal() and 0 < len(f) < 5 and int(f) for f in found):
                 yield Fault(r.where, "no thumbnail_tile of HxV")
+            elif not all(r.integer(n) for n in ("width", "height")):
+                yield Fault(r.where, "no @width or no @height")
             elif any((r.integer(n) or 0) % int(f) for n, f in zip(("width", "height"), found, strict=True)):
                 yield Fault(r.where, f"{r.integer('width')}x{r.integer('height')} in {'x'.join(found)} tiles")
 

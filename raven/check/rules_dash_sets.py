@@ -119,8 +119,20 @@ def audio_attributes(tree: Tree) -> Faults:
             for r in group.representations if group.media == "audio" else ():
                 if not r.integer("audioSamplingRate"):
                     yield Fault(r.where, "no @audioSamplingRate")
-                if not any(d.kind == "AudioChannelConfiguration" for d in r.descriptors):
-                    yield Fault(r.where, "no AudioChannelConfiguration")
+                if not any(d.kind == "AudioChannelConfiguration" and d.value for d in r.descriptors):
+                    yield Fault(r.where, "no AudioChannelConfiguration with a @value")
+
+
+@must("ISO/IEC 23009-1 5.8.2")
+def descriptors_have_a_scheme(tree: Tree) -> Faults:
+    """Roles, properties and other descriptors have a @schemeIdUri."""
+    for found in mpds(tree):
+        for group in found.sets:
+            rows = [(group.where, group.descriptors), *((r.where, r.descriptors) for r in group.representations)]
+            for where, descriptors in rows:
+                for d in descriptors:
+                    if not d.scheme:
+                        yield Fault(where, f"{d.kind} without a @schemeIdUri")
 
 
 @should("DASH-IF IOP 3.2.4")

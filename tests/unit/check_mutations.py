@@ -536,6 +536,7 @@ def _other_borders(reader: MemoryReader) -> None:
 
 TRUTH: dict[str, Mutation] = {
     "static-mpd-is-not-renewed": swap(MPD, 'type="static"', 'type="static" minimumUpdatePeriod="PT2S"'),
+    "descriptors-have-a-scheme": swap(MPD, '<Role schemeIdUri="urn:mpeg:dash:role:2011" ', "<Role ", 1),
     "mpd-attributes-are-of-their-type": swap(MPD, 'type="static"', 'type="static" publishTime="yesterday"'),
     "mpd-colour-is-true": swap(
         MPD,
@@ -692,6 +693,12 @@ DAMAGE: dict[str, tuple[str, Mutation]] = {
         swap("text/2.vtt", "00:00:07.000 --> 00:00:08.000", "00:00:08.000 --> 00:00:07.000"),
     ),
     "the presentation is told longer than it is": ("presentation-ends-with-its-media", swap(MPD, "PT15S", "PT15.05S")),
+    "channels are told in words": (
+        "mpd-channels-are-true",
+        swap(MPD, 'configuration:2011" value="6"', 'configuration:2011" value="5.1"'),
+    ),
+    "channels are not told": ("audio-attributes", swap(MPD, 'configuration:2011" value="6"', 'configuration:2011"')),
+    "tiles have no size": ("thumbnails-are-tiles", swap(MPD, '"1000" width="640"', '"1000"')),
     "a playout rate is in words": (
         "mpd-attributes-are-of-their-type",
         swap(MPD, 'Representation id="trick"', 'Representation id="trick" maxPlayoutRate="fast"'),
