@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
-from raven.metrics.server import PORTS
+from raven.metrics.server import PORTS, registry_of
 from tests.deploy.tools import DEPLOY, check
 from tests.exported import exported
 
@@ -51,6 +52,16 @@ def alert_expressions() -> str:
 def test_rules_and_example_parse() -> None:
     assert f"{len(alerts())} rules found" in check("prometheus", "promtool", "check", "rules", RULES)
     assert "is valid" in check("prometheus", "promtool", "check", "config", FOLDER / "prometheus.yml")
+
+
+@pytest.mark.parametrize("role", PORTS)
+def test_metrics_are_named_and_typed_as_prometheus_wants_them(role: str, tmp_path: Path) -> None:
+    """Units, totals and help, by its own linter."""
+    file = tmp_path / "metrics"
+    file.write_bytes(generate_latest(registry_of(role)))
+    assert file.stat().st_size > 1000
+
+    assert check("prometheus", "sh", "-c", f"promtool check metrics < {file}") == ""
 
 
 def test_the_example_has_the_ports_that_daemons_take() -> None:

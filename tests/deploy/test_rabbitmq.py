@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -16,7 +17,8 @@ from raven.config import Settings
 from raven.ports import Broker, Consumer
 from raven.wiring import open_broker
 from tests.contract.brokers import connected
-from tests.deploy.accounts import VHOST, imported, url
+from tests.deploy.accounts import DEFINITIONS, PASSWORDS, VHOST, imported, url
+from tests.servers.process import private_directory
 from tests.servers.rabbitmq import RabbitMq
 from tests.waiting import wait_until
 
@@ -161,6 +163,24 @@ def test_a_queue_that_somebody_deletes_comes_again_by_the_watcher(
 
     wait_until(lambda: watcher.publish_all([("raven.worker", b"after")]) == [True], "the queue is there again")
     assert taken(consumer).body == b"after"
+
+
+def test_after_an_update_the_definitions_come_without_users_and_passwords_stay(
+    server: RabbitMq, watcher: Broker
+) -> None:
+    """Who has made the accounts has no file with their passwords any more."""
+    server.control("change_password", "raven_worker", "its-own")
+    definitions = json.loads(DEFINITIONS.read_text("utf-8"))
+    del definitions["users"]
+    server.control("clear_policy", "-p", VHOST, "jobs")
+    with private_directory() as folder:
+        folder.chmod(0o755)
+        (folder / "definitions.json").write_text(json.dumps(definitions), "utf-8")
+        server.control("import_definitions", str(folder / "definitions.json"))
+
+    assert "Success" in server.control("authenticate_user", "raven_worker", "its-own")
+    assert "raven\\.(master|worker)" in server.control("list_policies", "-p", VHOST)
+    server.control("change_password", "raven_worker", PASSWORDS["raven_worker"])
 
 
 def test_policies_reach_the_queues_that_they_are_for(server: RabbitMq, watcher: Broker) -> None:

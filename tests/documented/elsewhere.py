@@ -55,11 +55,16 @@ TESTED = {
     "rgw_frontends = beast ssl_port=443 ssl_certificate=/etc/ceph/rgw.pem tcp_nodelay=1": (
         "contract/test_tls.py::test_objects_of_any_size_go_to_ceph_and_come_back_by_tls"
     ),
+    # Prometheus
+    "cp deploy/prometheus/prometheus.yml deploy/prometheus/raven.rules.yml /etc/prometheus/": (
+        "deploy/test_prometheus.py::test_rules_and_example_parse"
+    ),
     # hosts
     "python -m raven.env_files FILE... -- COMMAND": (
         "unit/test_env_files.py::test_a_program_runs_with_the_settings_of_all_files_that_are_there"
     ),
     "deploy/install.sh raven.env raven-worker.env": FIVE_HOSTS,
+    "deploy/install.sh raven-owner.env": AS_DAEMONS,
     "systemctl enable --now raven-worker": FIVE_HOSTS,
     "systemctl disable --now raven-worker": FIVE_HOSTS,
     "raven-as NAME COMMAND": "deploy/test_systemd.py::test_a_command_by_hand_has_the_settings_of_the_unit",
@@ -102,6 +107,7 @@ UNTESTED = {
     "systemctl status mariadb": _NO_SYSTEMD,
     "systemctl status raven-watcher": _NO_SYSTEMD,
     "systemctl list-timers raven-scrub.timer": _NO_SYSTEMD,
+    "systemctl reload prometheus": _NO_SYSTEMD,
     "systemctl restart": _NO_SYSTEMD,
     "systemctl start raven-watcher": _NO_SYSTEMD,
     "systemctl start raven-worker": _NO_SYSTEMD,
