@@ -228,7 +228,7 @@ def profiles(settings: Settings, as_json: bool) -> None:
 
 @main.command()
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--seconds", type=click.IntRange(1, 3600), default=20, show_default=True, help="Length.")
+@click.option("--seconds", type=click.IntRange(1, 3600), default=20, show_default=True, help="How long it is.")
 @with_settings
 def testpicture(settings: Settings, target: Path, seconds: int) -> None:
     """Makes TARGET (.mkv), a film to try Raven with: running time code and beeps."""

@@ -6,12 +6,17 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from master.daemon import main as master_main
 from raven.cli import ELSEWHERE, main
+from scrub import main as scrub_main
+from watcher.daemon import main as watcher_main
+from worker.daemon import main as worker_main
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/runbook.md", "docs/design.md")
@@ -64,3 +69,26 @@ def test_a_command_of_another_module_goes_by_its_name(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.name == name
+
+
+def with_help(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    """The command, its options and what is below it, each with its help."""
+    yield name, command.help or ""
+    options = (option for option in command.params if isinstance(option, click.Option))
+    yield from ((f"{name} {option.opts[-1]}", option.help or "") for option in options)
+    if isinstance(command, click.Group):
+        parsed = click.Context(command)
+        for below in command.list_commands(parsed):
+            found = command.get_command(parsed, below)
+            assert found is not None
+            yield from with_help(found, f"{name} {below}")
+
+
+def test_every_command_and_option_says_what_it_is_for() -> None:
+    """There are no manual pages: `--help` is the manual of a command."""
+    daemons = {"raven-watcher": watcher_main, "raven-master": master_main, "raven-worker": worker_main}
+    told = dict(pair for name, command in ({"raven": main, "scrub.py": scrub_main} | daemons).items()
+                for pair in with_help(command, name))  # fmt: skip
+
+    assert {"raven nodes drain --json", "scrub.py --most", "raven-worker --config"} <= told.keys()
+    assert [name for name, help_text in told.items() if len(help_text) < 8] == []
