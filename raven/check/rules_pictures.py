@@ -51,6 +51,21 @@ def hdr_is_known(tree: Tree) -> Faults:
                 yield Fault(track.where, found, f"primaries {_BT2020} (BT.2020) and 10 bits")
 
 
+@must("AV1 in ISOBMFF 5")
+def av1_codecs_tell_the_colour(tree: Tree) -> Faults:
+    """The codecs value of AV1 has the colours of the init segment; left out, they are those of BT.709."""
+    told = [(at(tree, tag), track, tag.codecs) for tag, track in tree.variants if track]
+    told += [(t.where, t, t.representation.codecs) for t in tree.dash if t.representation]
+    for where, track, codecs in told:
+        colour = track.init.colour if track.init and track.init.entry == "av01" else None
+        for codec in codecs if colour else ():
+            fields = codec.split(".")[6:9] or ["01", "01", "01"]
+            if codec.startswith("av01") and colour and (colour[1] in RANGES or codec.count(".") > 3):
+                wanted = [f"{number:02d}" for number in colour]
+                if fields != wanted:
+                    yield Fault(where, codec, f"colours {'.'.join(wanted)}")
+
+
 @must("Apple 1.14")
 def video_is_progressive(tree: Tree) -> Faults:
     """Video is deinterlaced: H.264 of frames alone, HEVC that does not call its source interlaced."""

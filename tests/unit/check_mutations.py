@@ -349,6 +349,9 @@ MEDIA_TABLE: dict[str, Mutation] = {
 PICTURES: dict[str, Mutation] = {
     "h264-is-in-mp4-or-ts": put("360p/2.m4s", b"ID3" + bytes(100)),
     "hdr-is-known": _HDR,
+    "av1-codecs-tell-the-colour": both(
+        video(visual_entry(SMALL, "av01", av1c(bits=10), transfer=16)), codecs("av01.0.08M.10,mp4a.40.2")
+    ),
     "video-is-progressive": video(visual_entry(SMALL, configuration=avcc(77, sets=INTERLACED_SPS))),
     "low-rungs-are-slow": put("360p/init.mp4", init("vide", 2 * GRID.timescale, visual_entry(SMALL))),
     "hdr10-is-described": _HDR,
