@@ -23,7 +23,7 @@ from urllib.request import (
     Request,
 )
 
-from raven.errors import FULL, NoRoom, SourceUnreadable, Unavailable
+from raven.errors import FULL, NoRoom, SourceAway, SourceUnreadable, StorageAway, Unavailable
 from raven.limits import Limits
 from raven.ports import Storage
 from raven.process import StopSignal
@@ -195,11 +195,21 @@ def fetch(url: str, target: Path, allow: Allow, limits: Limits, stop: StopSignal
 
 def _fetch_object(url: str, target: Path, limits: Limits) -> Path:
     bucket, key = open_bucket(url)
-    size = object_size(bucket, key, url)
-    limits.check_bytes(size)
-    room(target, size)
-    bucket.fetch(key, target)
+    with of_source():
+        size = object_size(bucket, key, url)
+        limits.check_bytes(size)
+        room(target, size)
+        bucket.fetch(key, target)
     return target
+
+
+@contextmanager
+def of_source() -> Iterator[None]:
+    """Whoever has a source: one that is away must not look like the storage, without which this node can do nothing."""
+    try:
+        yield
+    except StorageAway as error:
+        raise SourceAway(str(error)) from error
 
 
 def object_size(bucket: Storage, key: str, url: str) -> int:

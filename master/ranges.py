@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from master.fetch import BLOCK, Allow, Broken, answered, object_size, patiently, room, tag_of
+from master.fetch import BLOCK, Allow, Broken, answered, object_size, of_source, patiently, room, tag_of
 from raven.errors import ProcessFailed, SourceUnreadable, Unavailable
 from raven.intake import PIECE_BYTES
 from raven.limits import Limits
@@ -68,9 +68,15 @@ def ranges(url: str, target: Path, allow: Allow, limits: Limits, stop: StopSigna
     place = allow(url)
     if urlsplit(place).scheme == "s3":
         bucket, key = open_bucket(place)
-        size = object_size(bucket, key, place)
+        with of_source():
+            size = object_size(bucket, key, place)
         limits.check_bytes(size)
-        return Ranges(target, size, lambda start, length: bucket.get(key, start, length)) if size else None
+
+        def get(start: int, length: int) -> bytes:
+            with of_source():
+                return bucket.get(key, start, length)
+
+        return Ranges(target, size, get) if size else None
     server = _Server(url, allow, stop)
     with suppress(SourceUnreadable):  # the whole file may be given, or tell better what is wrong
         patiently(url, server.look, stop)

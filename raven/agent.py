@@ -20,7 +20,7 @@ from raven import __version__, messages, names
 from raven.alive import Alive, HoldNode
 from raven.config import Settings
 from raven.context import Context
-from raven.errors import FULL, Cancelled, ChunkUnusable, NoRoom, RavenError, StorageAway, Unavailable
+from raven.errors import FULL, Cancelled, ChunkUnusable, RavenError, StorageAway, Unavailable
 from raven.machine import default_slots
 from raven.messages import BadMessage, CancelJob, CancelTask, ConfirmJob, Done, Failed, Passed, Progress, Started
 from raven.ports import Broker, Consumer
@@ -177,13 +177,13 @@ class Agent:
         about = self._about(job)
         try:
             result = handler(job, context)
+            self._readiness.did()
             seconds = round(time.monotonic() - begun, 3)
             return Done(**about, seconds=seconds, result=result.model_dump(mode="json"))
         except Cancelled:
             return Failed(**about, message="stopped", cancelled=True)
         except RavenError as error:
-            if isinstance(error, NoRoom):
-                self._readiness.ran_out()
+            self._readiness.met(error)
             away, unusable = isinstance(error, StorageAway), isinstance(error, ChunkUnusable)
             return Failed(**about, message=str(error), permanent=error.permanent, away=away, unusable=unusable)
         except Exception as error:

@@ -17,6 +17,7 @@ RavenError
 │   ├── Unavailable       a server (database, broker, storage) does not answer
 │   │   ├── RowLocked     somebody else's transaction holds a row: it alone has to wait
 │   │   ├── StorageAway   the storage does not: no job and no node is to blame
+│   │   │   └── SourceAway  that of a source
 │   │   └── Standby       it answers, but another process has what only one can have
 │   ├── ObjectMissing     storage has no such key
 │   ├── ProcessFailed     ffmpeg or another child ended badly
@@ -108,6 +109,10 @@ class RowLocked(Unavailable):
 
 class StorageAway(Unavailable):
     """The storage does not answer, or only that it cannot serve anybody now. What it refuses is no such thing."""
+
+
+class SourceAway(StorageAway):
+    """The store that a source lies in does not answer, which says nothing of the node's own storage."""
 
 
 class Standby(Unavailable):

@@ -14,6 +14,7 @@ import structlog
 from raven import names
 from raven.alive import STATE_LENGTH, Alive
 from raven.config import Settings
+from raven.errors import NoRoom, RavenError, SourceAway, StorageAway
 from raven.machine import Machine, ffmpeg_build, look, size
 
 ALIVE_SECONDS = 5.0
@@ -21,6 +22,9 @@ JOIN_SECONDS = 30.0
 """Without a word from the watcher for so long a node takes jobs all the same: what is queued waits for nobody."""
 FULL_SECONDS = 30.0
 """A node that ran out of room looks again after so long: what filled the disk was the job, and is gone with it."""
+RESTS = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds that a node takes no job after the storage did not answer it, the first time and so on until a job is done.
+It may be this node alone that does not reach it, and would fail all jobs of the farm as fast as they come."""
 TEST_AGAIN_SECONDS = 300.0
 ROOMLESS = (names.light("master"),)
 """Lanes whose jobs go on without room: playlists are small, and purges may be what makes room."""
@@ -65,7 +69,8 @@ class Readiness:
         """What the watcher holds this node by, empty for nothing; None until it has said so."""
         self._asked_at: float | None = None
         self._fault = ""
-        self._full_until = 0.0
+        self._full_until = self._rests_until = 0.0
+        self._rests = 0
         self._leaves = False
         self._words: dict[str, str] = {}
         self.changed = threading.Event()
@@ -100,11 +105,14 @@ class Readiness:
 
     def _obstacle(self, lane: str) -> str:
         standing = "stopping" if self._leaves else self.hold or self._joining() or self._fault
-        return standing or ("" if lane in ROOMLESS else self._short())
+        return standing or self._resting() or ("" if lane in ROOMLESS else self._short())
 
     def _joining(self) -> str:
         waits = self.hold is None and (self._asked_at is None or time.monotonic() - self._asked_at < JOIN_SECONDS)
         return "joining" if waits else ""
+
+    def _resting(self) -> str:
+        return "storage: it does not answer this node" if time.monotonic() < self._rests_until else ""
 
     def _short(self) -> str:
         if time.monotonic() < self._full_until:
@@ -138,6 +146,21 @@ class Readiness:
         """A job found no room for its files."""
         self._full_until = time.monotonic() + FULL_SECONDS
         self.changed.set()
+
+    def met(self, error: RavenError) -> None:
+        """A job ended by this: it may tell of the node."""
+        if isinstance(error, NoRoom):
+            self.ran_out()
+        now = time.monotonic()
+        is_ours = isinstance(error, StorageAway) and not isinstance(error, SourceAway)
+        if is_ours and now >= self._rests_until:  # other slots meet the same
+            self._rests_until = now + RESTS[min(self._rests, len(RESTS) - 1)]
+            self._rests += 1
+            self.changed.set()
+
+    def did(self) -> None:
+        """A job went well."""
+        self._rests = 0
 
     def keep_testing(self, test: Callable[[], str], again: float = TEST_AGAIN_SECONDS) -> None:
         """Until the test passes, in a thread of its own. `test` returns what is wrong, empty when nothing is."""

@@ -153,8 +153,8 @@ def _standstill(role: str, live: Sequence[Node]) -> str | None:
     """Why nobody of a role takes jobs; None where somebody does."""
     if not live:
         return f"no {role} is heard of, and tasks wait"
-    if any(node.slots for node in live):
-        return None
+    if any(node.slots or node.state.startswith(STORAGE.strip()) for node in live):
+        return None  # of a storage that does not answer jobs tell
     words = Counter(node.state.partition(":")[0].strip() for node in live)
     why = ", ".join(f"{count} {word}" for word, count in sorted(words.items()))
     return f"no {role} takes jobs, and tasks wait ({why})"

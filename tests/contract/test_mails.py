@@ -514,6 +514,18 @@ def test_operators_hear_that_tasks_wait_and_that_all_nodes_stand_still(farm: Far
     assert post.postmaster.taken[-1].mail["Subject"] == "Raven: 1 still there, 1 over"
 
 
+def test_nodes_that_rest_as_the_storage_does_not_answer_are_no_trouble_of_their_own(
+    farm: Farm, post: MailServer
+) -> None:
+    """Jobs tell of that, in words that help; one cause is one trouble."""
+    farm.start(mail_operators="alice@ops.example")
+    farm.database.execute("INSERT INTO tasks (source, status) VALUES ('/b', 'encoding')")
+    node(farm, "one", "storage: it does not answer this node")
+    looked(farm, 0)
+    looked(farm, 2)
+    assert post.postmaster.taken == []
+
+
 def test_operators_hear_of_a_watcher_that_gets_nowhere() -> None:
     """A broker that is connected and takes nothing, as its disk is full, is not away."""
     broker, waits = LocalBroker(), Waits()

@@ -23,7 +23,7 @@ from raven.alive import Alive, HoldNode
 from raven.config import Settings
 from raven.context import Context
 from raven.daemon import serve
-from raven.errors import NoRoom, Unavailable
+from raven.errors import NoRoom, StorageAway, Unavailable
 from raven.messages import (
     CancelJob,
     CancelTask,
@@ -154,6 +154,18 @@ def test_a_full_disk_is_a_transient_fault_after_which_the_node_looks_at_its_disk
         heard.until(Alive, slots=0, light=1)
         state = next(report.state for report in reversed(heard.all) if isinstance(report, Alive))
         assert state.startswith("disk: ")
+
+
+def test_a_node_that_the_storage_does_not_answer_says_so_and_leaves_the_next_jobs_to_others() -> None:
+    def stores(job: PurgeJob, context: Context) -> Value:
+        raise StorageAway("storage: connection refused")
+
+    with working(handler=stores) as heard:
+        heard.until(Alive, state="")
+        heard.hand_out(purge_job())
+        assert heard.until(Failed).away
+        heard.until(Alive, slots=0, light=0, state="storage: it does not answer this node")
+        heard.until(Alive, slots=1, light=1, state="")
 
 
 def test_a_node_that_ends_says_so_and_gives_back_what_it_has_not_begun() -> None:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from master.fetch import fetch
+from master.ranges import ranges
 from master.sources import allow
-from raven.errors import LimitExceeded, NoRoom, RavenError, SourceRefused, SourceUnreadable, Unavailable
+from raven.errors import (
+    LimitExceeded,
+    NoRoom,
+    RavenError,
+    SourceAway,
+    SourceRefused,
+    SourceUnreadable,
+    StorageAway,
+    Unavailable,
+)
 from raven.limits import Limits
+from raven.ports import Entry
+from raven.process import StopSignal
 from tests.unit.web_server import Server, fetched, reach
 
 ROOTS = "/srv/in,https://media.example/in,http://media.example:8080/,s3://films/in?endpoint=https://ceph.example"
@@ -173,3 +187,23 @@ def test_an_object_of_an_allowed_bucket_is_fetched(s3_url: str, tmp_path: Path) 
         brought.path(f"{place}/out/film.mkv")
     with pytest.raises(LimitExceeded):
         reach(f"{place}/in?{options}", tmp_path, Limits(bytes=5)).path(f"{place}/in/film.mkv")
+
+
+class Away:
+    """A bucket whose server does not answer."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        raise StorageAway("storage: connection refused")
+
+
+@pytest.mark.parametrize("pieces", [True, False])
+def test_a_bucket_of_sources_that_is_away_is_not_taken_for_the_storage(
+    pieces: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one dead server of somebody's films would let masters rest."""
+    for module in ("master.fetch", "master.ranges"):
+        monkeypatch.setattr(f"{module}.open_bucket", lambda url: (Away(), "film.mkv"))
+    how = ranges if pieces else fetch
+
+    with pytest.raises(SourceAway, match="connection refused"):
+        how("s3://films/film.mkv", tmp_path / "film", str, Limits(), StopSignal())

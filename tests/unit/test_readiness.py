@@ -11,8 +11,9 @@ import pytest
 
 from raven import readiness
 from raven.alive import Alive
+from raven.errors import SourceAway, StorageAway, Unavailable
 from raven.machine import Machine, look, slots_for
-from raven.readiness import Readiness, Reserve, shortage
+from raven.readiness import RESTS, Readiness, Reserve, shortage
 from tests.waiting import wait_until
 
 GB = 1_000_000_000
@@ -102,6 +103,38 @@ def test_after_its_disk_ran_full_a_node_waits_before_it_looks_again(
 
     later = time.monotonic() + readiness.FULL_SECONDS
     monkeypatch.setattr("raven.readiness.time.monotonic", lambda: later)
+    assert node.obstacle("worker") == ""
+
+
+def test_a_node_that_the_storage_does_not_answer_rests_longer_and_longer_until_a_job_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it alone is cut off, it would fail all jobs of the farm as fast as they come."""
+    node, now, rests = Readiness(tmp_path), [1000.0], list[float]()
+    monkeypatch.setattr("raven.readiness.time.monotonic", lambda: now[0])
+
+    def rest() -> float:
+        for _ in range(3):  # slots that meet the same at once
+            node.met(StorageAway("storage: connection refused"))
+        begun = now[0]
+        while node.obstacle("worker"):
+            assert node.obstacle("worker") == "storage: it does not answer this node"
+            assert node.obstacle("master.light") == node.obstacle("worker"), "publishing stores too"
+            now[0] += 0.5
+        return now[0] - begun
+
+    rests = [rest() for _ in range(7)]
+    assert rests == [*RESTS, RESTS[-1], RESTS[-1]]
+    node.did()
+    assert rest() == RESTS[0]
+
+
+@pytest.mark.parametrize("kind", [Unavailable, SourceAway])
+def test_what_says_nothing_of_the_node_does_not_make_it_rest(kind: type[Unavailable], tmp_path: Path) -> None:
+    node = Readiness(tmp_path)
+
+    node.met(kind("storage: connection refused"))
+
     assert node.obstacle("worker") == ""
 
 
