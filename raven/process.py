@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 from raven.environment import without_secrets
@@ -50,14 +47,6 @@ class StopSignal:
 
     def wait(self, seconds: float) -> bool:
         return self._event.wait(seconds)
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a child has used: CPU seconds and the peak of its resident memory in bytes."""
-
-    cpu_seconds: float
-    peak_bytes: int
 
 
 def pasteable(command: Sequence[str]) -> str:
@@ -268,10 +257,3 @@ def run(
 
 def _ending(status: int) -> str:
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-
-
-def children_usage() -> Usage:
-    """Used by all children that have ended so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    scale = 1024 if sys.platform == "linux" else 1
-    return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss * scale)

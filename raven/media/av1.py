@@ -9,7 +9,6 @@ from raven.media.boxes import BoxError
 
 SEQUENCE_HEADER, FRAME_HEADER, FRAME = 1, 3, 6
 KEY_FRAME = 0
-UNSPECIFIED = 2
 SRGB = (1, 13, 0)
 """Primaries, transfer and matrix that mean RGB."""
 
