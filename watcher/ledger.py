@@ -5,11 +5,11 @@ A film of a day has thousands of chunks, and each report asks for a plan: its co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from watcher.rows import HELD, OPEN, JobRow, JobState
+from watcher.rows import OPEN, JobRow, JobState
 
 UNTAKEN_MS = 10_000
 """A queued job of an ended task that no node has taken for so long is given up."""
@@ -68,40 +68,8 @@ class Ledger:
     def of(self, kind: str) -> list[JobRow]:
         return [row for row in self.rows.values() if row.kind == kind]
 
-    @classmethod
-    def of_rows(cls, rows: Iterable[JobRow], now: int) -> Ledger:
-        """From all rows; the store counts with SQL instead."""
-        every = list(rows)
-        chunks = {row.position: row for row in every if row.kind == CHUNK}
-        done = [position for position, row in chunks.items() if row.state == JobState.DONE]
-        work = [row for row in every if row.kind != "purge"]
-        opened = [row for row in work if row.state in OPEN]
-        idle = [row for row in opened if is_idle(row, now)]
-        counted = Chunks(
-            known=len(chunks),
-            top=max(chunks, default=-1),
-            ready=next(n for n in range(len(chunks) + 1) if n not in done),
-            done=len(done),
-            frames=sum(row.done for row in chunks.values() if row.state in HELD),
-        )
-        others = {(row.kind, row.position): row for row in every if row.kind not in (CHUNK, SECOND)}
-        faults = [row for row in work if row.kind != SECOND and row.state in ENDED_BADLY and not was_overtaken(row)]
-        fault = min(faults, key=lambda row: row.state != JobState.UNUSABLE, default=None)
-        return cls(counted, others, len(opened) - len(idle), len(idle), fault)
-
 
 ENDED_BADLY = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.UNUSABLE})
-
-
-def was_overtaken(row: JobRow) -> bool:
-    """Whether this is an announcement that was not waited for, as the whole film is there."""
-    return row.kind == "announce" and row.state == JobState.CANCELLED
-
-
-def is_idle(row: JobRow, now: int) -> bool:
-    """Whether nobody works on an open job, nor will."""
-    untaken = row.state == JobState.QUEUED and now - row.changed_at > UNTAKEN_MS
-    return row.state == JobState.WAITING or untaken
 
 
 def counted(

@@ -13,6 +13,7 @@ from raven.errors import Unavailable
 from raven.model import EncodeResult, SegmentInfo, TrackSegments
 from raven.ports import Database
 from tests.contract.databases import is_mariadb
+from tests.ledgers import ledger_of
 from watcher.health import Hold, Standing
 from watcher.ledger import CONFORM, UNTAKEN_MS, Chunks, Ledger
 from watcher.nodes import Nodes
@@ -296,14 +297,14 @@ def _ledger(store: Store, database: Database) -> None:
     add(store, other, "encode", 0, state=JobState.FAILED)
     add(store, other, "audio", 0, state=JobState.CANCELLED)
     unusable = add(store, other, "encode", 1, state=JobState.UNUSABLE)
-    assert store.ledger(other, NOW) == Ledger.of_rows(rows_of(store, other), NOW)
+    assert store.ledger(other, NOW) == ledger_of(rows_of(store, other), NOW)
     assert store.ledger(other, NOW).fault == unusable, "before what was stopped because of it"
     third = submit(database)
     add(store, third, "announce", 3, state=JobState.CANCELLED)
-    assert store.ledger(third, NOW) == Ledger.of_rows(rows_of(store, third), NOW)
+    assert store.ledger(third, NOW) == ledger_of(rows_of(store, third), NOW)
     assert store.ledger(third, NOW).fault is None, "it gave way to publishing"
     for now in (NOW, late):
-        found, counted = store.ledger(task, now), Ledger.of_rows(rows_of(store, task), now)
+        found, counted = store.ledger(task, now), ledger_of(rows_of(store, task), now)
         newest = {key: row for key, row in counted.rows.items() if key != ("announce", 2)}
         assert found == Ledger(counted.chunks, newest, counted.held, counted.idle, counted.fault)
     assert store.ledger(task, NOW).chunks == Chunks(known=7, top=6, ready=2, done=3, frames=26)

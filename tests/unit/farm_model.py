@@ -38,7 +38,8 @@ from raven.model import EncodeResult, PrepareResult, PublishResult, PurgeResult,
 from raven.profile import Profile
 from raven.values import Value
 from tests.builders import audio_result, encode_result, init_segment, profile, task_row, text_result
-from watcher.ledger import CHUNK, CONFORM, SECOND, Ledger, is_idle, was_overtaken
+from tests.ledgers import is_idle, ledger_of, was_overtaken
+from watcher.ledger import CHUNK, CONFORM, SECOND, Ledger
 from watcher.orders import announce_order, audio_samples, duration, order, publish_order, purge_order
 from watcher.plan import NewJob, Plan, plan, plan_deleted, prepared, unclean
 from watcher.rows import ENDED, HELD, OPEN, JobRow, JobState, TaskRow, TaskState, Transition
@@ -216,7 +217,7 @@ class Farm:
         self.jobs = {**kept, conform.id: conform}
 
     def _ledger(self) -> Ledger:
-        return Ledger.of_rows(self.jobs.values(), self.now)
+        return ledger_of(self.jobs.values(), self.now)
 
     def _cancel_idle(self) -> None:
         for row in list(self.jobs.values()):

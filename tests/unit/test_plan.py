@@ -9,6 +9,7 @@ import pytest
 
 from raven.model import PrepareResult, PublishResult
 from tests.builders import audio_facts, job_row, prepare_result, source_facts, task_row, text_facts, video_facts
+from tests.ledgers import ledger_of
 from watcher import plan as planning
 from watcher.ledger import CONFORM, UNTAKEN_MS, Chunks, Ledger
 from watcher.plan import PURGE_ALL, PURGE_TEMPORARY, Ending, NewJob, Plan, prepared
@@ -21,11 +22,11 @@ TEXTS = (NewJob("text", 0), NewJob("text", 1))
 
 
 def plan(task: TaskRow, have: Iterable[JobRow], now: int, early: int = 0, keep_failed: int = 0) -> Plan:
-    return planning.plan(task, Ledger.of_rows(have, now), early, keep_failed)
+    return planning.plan(task, ledger_of(have, now), early, keep_failed)
 
 
 def plan_deleted(have: Iterable[JobRow], now: int) -> Plan:
-    return planning.plan_deleted(Ledger.of_rows(have, now), now)
+    return planning.plan_deleted(ledger_of(have, now), now)
 
 
 def rows(*jobs: JobRow) -> list[JobRow]:
@@ -473,8 +474,8 @@ def test_a_task_that_was_deleted_before_anything_began_leaves_nothing() -> None:
 def test_chunks_are_counted_by_what_is_left_of_them() -> None:
     have = begun(0, 1, 3)
 
-    assert Ledger.of_rows(have, NOW).chunks == Chunks(known=4, top=3, ready=2, done=3)
-    assert Ledger.of_rows([], NOW) == Ledger()
+    assert ledger_of(have, NOW).chunks == Chunks(known=4, top=3, ready=2, done=3)
+    assert ledger_of([], NOW) == Ledger()
 
 
 # what a prepare row says
