@@ -69,7 +69,8 @@ def own_folder(source: Path, here: Path) -> Path:
     """
     output = here / source.stem
     if output.is_dir():
-        own = film_in(output) is not None or (output / STATE).exists() or next(output.iterdir(), None) is None
+        readable = os.access(output, os.R_OK | os.X_OK)
+        own = readable and (film_in(output) is not None or (output / STATE).exists() or not any(output.iterdir()))
     else:
         own = bool(source.stem) and not os.path.lexists(output)
     if not own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def test_a_folder_of_something_else_is_not_filled(tmp_path: Path, holds: tuple[s
     _fill(tmp_path / "film", holds)
 
     with pytest.raises(UsageError, match=r"film.* name a(nother)? folder"):
+        own_folder(Path("film.mkv"), tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fill(tmp_path / "film", ())
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path / "film")  # root may read all
+
+    with pytest.raises(UsageError, match=r"something else; name a folder with --output$"):
         own_folder(Path("film.mkv"), tmp_path)
 
 
