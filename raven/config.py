@@ -222,7 +222,9 @@ class Settings(BaseModel):
         default="auto", description="auto: pretty on a terminal, JSON elsewhere."
     )
     syslog: str | None = Field(
-        default=None, description="Log to syslog too, facility local7: /dev/log, udp://host:port or tcp://host:port."
+        default=None,
+        description="Log to syslog too, facility local7: udp://host:port, tcp://host:port, unix:///folder/socket of a "
+        "server on this host (all three by RFC 5424), or /dev/log (as the C library writes).",
     )
     alive_file: Path | None = Field(
         default=None,

@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,7 @@ import structlog
 
 from raven.errors import ConfigError
 
-FORM = "write /dev/log, udp://host:port or tcp://host:port"
+FORM = "write /dev/log, unix:///folder/socket, udp://host:port or tcp://host:port"
 SERVER_SECONDS = 5.0
 """In which a server by TCP has to take a connection, and any server a line."""
 AGAIN_SECONDS = 1.0
@@ -34,6 +34,10 @@ DATAGRAM_BYTES = 60_000
 """Of a line by UDP or to the local socket: no datagram carries more than 65,507."""
 LOOKED_UP_SECONDS = 60.0
 """Nothing says that a host by UDP has another address now, so its name is asked for again."""
+STRUCTURED = ("task", "job", "chunk", "attempt", "kind", "role", "node", "event")
+"""Fields of an event that servers find without reading the JSON: who did what, for which task."""
+SD_ID = "raven@32473"
+"""Raven has no enterprise number of its own; this is the one that is free for all (RFC 5612)."""
 
 _SEVERITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 _LOCAL7 = logging.handlers.SysLogHandler.LOG_LOCAL7
@@ -52,9 +56,9 @@ def syslog_handler(where: str, role: str, text: logging.Formatter) -> logging.Ha
     if where.startswith("/"):
         # as the C library's syslog() writes, which is what local servers expect of their socket
         return SyslogHandler(where, connect, _headed(text, f"{app}[{os.getpid()}]: "), _datagram)
-    if where.startswith("tcp:"):
-        return SyslogHandler(where, connect, Rfc5424(app, text), _frame)
-    return SyslogHandler(where, connect, Rfc5424(app, text), _datagram, LOOKED_UP_SECONDS)
+    packed = _frame if where.startswith("tcp:") else _datagram
+    renewed = math.inf if where.startswith(("tcp:", "unix:")) else LOOKED_UP_SECONDS
+    return SyslogHandler(where, connect, Rfc5424(app, text), packed, renewed)
 
 
 def reach(where: str) -> None:
@@ -68,6 +72,8 @@ def _way(where: str) -> Callable[[], socket.socket]:
         if not Path(where).is_socket():
             raise ConfigError(f"syslog: there is no socket {where}; is a syslog daemon running here?")
         return partial(_to_socket, where)
+    if where.startswith("unix:///"):  # its server may start after this daemon
+        return partial(_to_socket, where.removeprefix("unix://"))
     scheme, _, address = where.rpartition("://")
     host, _, port = address.rpartition(":")
     if scheme not in ("", "udp", "tcp") or not _HOST.fullmatch(host) or not _is_port(port):
@@ -129,20 +135,29 @@ def _headed(text: logging.Formatter, head: str) -> logging.Formatter:
 
 
 class Rfc5424(logging.Formatter):
-    """A line by RFC 5424 (6.2), without its priority: version, time, host, daemon, process, the message.
-
-    No structured data, as servers do more with the JSON of the message.
-    """
+    """A line by RFC 5424 (6.2), without its priority: version, time, host, daemon, process, fields, the message."""
 
     def __init__(self, app: str, text: logging.Formatter) -> None:
         super().__init__()
         host = "".join(c for c in socket.gethostname() if 33 <= ord(c) <= 126) or "-"
-        self._who = f"{host[:255]} {app} {os.getpid()} - -"
+        self._who = f"{host[:255]} {app} {os.getpid()} -"
         self._text = text
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return f"1 {at} {self._who} {self._text.format(record)}"
+        fields = record.msg if isinstance(record.msg, dict) else {}  # structlog's, else what a library says
+        return f"1 {at} {self._who} {_structured(fields)} {self._text.format(record)}"
+
+
+def _structured(fields: Mapping[str, object]) -> str:
+    """STRUCTURED-DATA (6.3): one element, or the dash for none."""
+    told = [f' {name}="{_escaped(fields[name])}"' for name in STRUCTURED if name in fields]
+    return f"[{SD_ID}{''.join(told)}]" if told else "-"
+
+
+def _escaped(value: object) -> str:
+    """A value of it (6.3.3)."""
+    return re.sub(r'(["\\\]])', r"\\\1", str(value))
 
 
 class SyslogHandler(logging.Handler):

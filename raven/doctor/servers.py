@@ -193,7 +193,7 @@ def log_host(settings: Settings) -> Iterator[Finding]:
         )
     else:
         by_udp = "its name is known; by UDP nobody tells whether it listens"
-        heard = settings.syslog.startswith(("/", "tcp:"))
+        heard = settings.syslog.startswith(("/", "unix:", "tcp:"))
         yield _LOG.ok("syslog", f"{settings.syslog}: {'it takes a connection' if heard else by_udp}")
 
 

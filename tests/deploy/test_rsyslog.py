@@ -31,7 +31,7 @@ from raven.config import Settings
 from raven.log import configure
 
 configure(Settings(syslog=sys.argv[1], node="one"), "worker")
-structlog.get_logger().info(sys.argv[2], task=42, speed=1.5, command="x" * int(sys.argv[3]))
+structlog.get_logger().info(sys.argv[2], task=42, kind="encode", speed=1.5, command="x" * int(sys.argv[3]))
 """
 
 
@@ -55,41 +55,41 @@ class Farm:
     """A node and a log host with the documented configurations, in which ports, hosts and paths are the test's."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port, self._input = folder, free_port(), free_port()
+        self._folder, self._port = folder, free_port()
+        self._own, self._system = folder / "raven-log", folder / "dev-log"
         self.log = folder / "raven.log"
         self.log_host_url = f"tcp://{HOST}:{self._port}"
+        self.system_url = str(self._system)
 
     def node(self, more: str = "") -> AbstractContextManager[None]:
-        """It hears by UDP, as /dev/log is the machine's. `more`: what stands in the machine's own configuration."""
+        """`more`: what stands in the machine's own configuration behind Raven's."""
         text = (RSYSLOG / "raven-node.conf").read_text("utf-8")
         text = text.replace("log.example", HOST).replace('"10514"', f'"{self._port}"')
+        text = text.replace("/run/raven-log", str(self._own))
         text = text.replace('action.resumeInterval="10"', 'action.resumeInterval="1"')
-        heard = f'module(load="imudp")\ninput(type="imudp" address="{HOST}" port="{self._input}")\n'
-        return rsyslogd(self._folder, "node", heard + text + more)
+        # as Debian has it, but /dev/log, which is the machine's
+        before = f'module(load="imuxsock" sysSock.name="{self._system}")\n'
+        return rsyslogd(self._folder, "node", before + text + more)
 
     def hear(self, line: str) -> None:
         """A line of any program on the node."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
-            program.sendto(line.encode(), (HOST, self._input))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as program:
+            program.sendto(line.encode(), str(self._system))
 
-    def log_host(self) -> AbstractContextManager[None]:
+    def log_host(self, before: str = "", action: str = "") -> AbstractContextManager[None]:
+        """`action`: what it does with Raven's lines besides."""
         text = (RSYSLOG / "raven-loghost.conf").read_text("utf-8")
         text = text.replace("/var/log/raven/raven.log", str(self.log)).replace('"10514"', f'"{self._port}"')
-        return rsyslogd(self._folder, "loghost", text)
+        return rsyslogd(self._folder, "loghost", before + text.replace("    action(", f"    {action}\n    action("))
 
     def say(self, event: str, length: int = 1, where: str | None = None) -> None:
         """A daemon logs an event, by the node if nothing else is said; it must not wait for anybody."""
-        command = [sys.executable, "-c", DAEMON, where or f"{HOST}:{self._input}", event, str(length)]
+        command = [sys.executable, "-c", DAEMON, where or f"unix://{self._own}", event, str(length)]
         subprocess.run(command, check=True, timeout=20, capture_output=True)
 
     def until_heard(self) -> None:
-        """The node has begun to listen, which UDP does not tell: until something came through."""
-
-        def came_through() -> bool:
-            self.say("hello")
-            return self.log.exists()
-
-        wait_until(came_through, "the node hears", pause=0.2)
+        """The node has begun to listen."""
+        wait_until(lambda: self._own.exists() and self._system.exists(), "the node hears", pause=0.2)
 
     def until_logged(self, event: str) -> str:
         """The line of an event on the log host."""
@@ -117,6 +117,30 @@ def test_a_tasks_lines_are_found_on_the_log_host_whole(farm: Farm) -> None:
     assert '"task": 42,' in line
     assert '"node": "one"' in line
     assert "x" * 20_000 in line
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+ \S+ raven-worker\[\d+\] task=42 \{", line)
+    assert line.endswith("}")
+
+
+@pytest.mark.parametrize("way", ["by the node", "by itself"])
+def test_the_log_host_has_the_fields_of_a_line_without_reading_its_message(farm: Farm, way: str) -> None:
+    """Who keeps logs in a database looks for a task there by a field."""
+    fields = farm.log.with_name("fields")
+    wanted = " ".join(f"%$!rfc5424-sd!raven@32473!{name}%" for name in ("task", "kind", "node"))
+    before = f'module(load="mmpstrucdata")\ntemplate(name="Fields" type="string" string="{wanted}\\n")\n'
+    action = f'action(type="mmpstrucdata") action(type="omfile" file="{fields}" template="Fields")'
+    with farm.log_host(before, action), farm.node():
+        farm.until_heard()
+        farm.say("chunk encoded", 20_000, farm.log_host_url if way == "by itself" else None)
+        farm.until_logged("chunk encoded")
+
+    assert fields.read_text("utf-8") == "42 encode one\n"
+
+
+def test_lines_to_the_system_s_own_socket_come_through_too(farm: Farm) -> None:
+    with farm.log_host(), farm.node():
+        farm.until_heard()
+        farm.say("chunk encoded", 5_000, farm.system_url)
+        line = farm.until_logged("chunk encoded")
     assert re.match(r"\d{4}-\d\d-\d\dT\S+ \S+ raven-worker\[\d+\] task=42 \{", line)
     assert line.endswith("}")
 

@@ -197,7 +197,7 @@ def _syslog_event(line: str) -> dict[str, object]:
     assert int(priority) >> 3 == LOCAL7
     event: dict[str, object] = json.loads(text[text.index("{") :])
     task = f"task={event['task']} " if "task" in event else ""
-    assert f" - - {task}{{" in text
+    assert f"] {task}{{" in text
     return event
 
 

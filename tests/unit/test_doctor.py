@@ -348,16 +348,17 @@ def test_the_command_shows_a_line_for_each_finding_and_counts_them(monkeypatch: 
 # the log host
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "udp", ""])
+@pytest.mark.parametrize("scheme", ["tcp", "udp", "unix", ""])
 def test_a_log_host_that_can_be_reached_is_fine_and_another_one_a_warning(scheme: str, tmp_path: Path) -> None:
     def finding(where: str) -> Finding:
         return found(list(examine({"RAVEN_SYSLOG": where}, None, ("worker",))), "log", "syslog")
 
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
         local.bind(str(tmp_path / "log"))
-        port = server.getsockname()[1]
-        good = finding(f"{scheme}://127.0.0.1:{port}" if scheme else str(tmp_path / "log"))
-    bad = finding({"tcp": f"tcp://127.0.0.1:{free_port()}", "udp": "udp://log.invalid:514", "": "/nonexistent"}[scheme])
+        place = f"127.0.0.1:{server.getsockname()[1]}" if scheme in ("tcp", "udp") else str(tmp_path / "log")
+        good = finding(f"{scheme}://{place}" if scheme else place)
+    nowhere = {"tcp": f"127.0.0.1:{free_port()}", "udp": "log.invalid:514", "unix": "/nonexistent", "": "/nonexistent"}
+    bad = finding(f"{scheme}://{nowhere[scheme]}" if scheme else nowhere[scheme])
 
     assert (good.level, bad.level) == (Level.OK, Level.WARNING)
     assert "RAVEN_SYSLOG" in bad.remedy

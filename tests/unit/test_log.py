@@ -212,10 +212,49 @@ def test_syslog_gets_each_line_too(stderr: Stderr) -> None:
     # priority: facility local7 (23), severity info (6); then what RFC 5424, 6.2 wants
     head, _, body = datagram.partition("{")
     assert re.fullmatch(
-        rf"<190>1 \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{6}}Z \S+ raven-worker {os.getpid()} - - task=7 ", head
+        rf"<190>1 \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{6}}Z \S+ raven-worker {os.getpid()} - \[.+\] task=7 ", head
     )
     assert json.loads("{" + body)["event"] == "job done"
     assert [e["event"] for e in stderr.events] == ["job done"]
+
+
+def structured(line: str) -> str:
+    """The STRUCTURED-DATA of a line: behind six fields."""
+    found = re.match(r"(?:\S+ ){6}(-|\[(?:[^]\\]|\\.)*\]) ", line)
+    assert found is not None
+    return found[1]
+
+
+def test_who_did_what_for_which_task_stands_in_fields_that_log_servers_know(stderr: Stderr) -> None:
+    """Also a value that would end them: a name of a node is whatever the setting says (RFC 5424, 6.3.3)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log_host:
+        log_host.bind(("127.0.0.1", 0))
+        log_host.settimeout(20)
+        stderr.configure(settings(syslog=f"127.0.0.1:{log_host.getsockname()[1]}", node='a"b]c\\d'), "worker")
+        structlog.get_logger().info("job done", task=7, job=9, chunk=3, attempt=1, kind="encode", speed=1.5)
+        logging.getLogger("a.library").warning("as a library says it")
+        ours, another_s = (log_host.recv(65_536).decode() for _ in range(2))
+
+    assert structured(ours) == (
+        '[raven@32473 task="7" job="9" chunk="3" attempt="1" kind="encode" role="worker" '
+        'node="a\\"b\\]c\\\\d" event="job done"]'
+    )
+    assert structured(another_s) == "-"
+
+
+def test_a_socket_of_a_local_server_gets_lines_by_rfc_5424_also_one_that_starts_later(
+    stderr: Stderr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raven.syslog.AGAIN_SECONDS", 0.05)
+    stderr.configure(settings(syslog=f"unix://{tmp_path}/log"), "worker")
+    structlog.get_logger().info("job done", task=7)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        log.settimeout(20)
+        line = log.recv(65_536).decode()
+
+    assert re.match(rf'<190>1 \S+Z \S+ raven-worker {os.getpid()} - \[raven@32473 task="7" .*\] task=7 \{{', line)
 
 
 def test_the_local_socket_gets_lines_as_the_c_library_writes_them(stderr: Stderr, tmp_path: Path) -> None:
@@ -389,7 +428,7 @@ def test_a_line_that_fits_into_no_datagram_is_cut_and_the_next_one_comes(stderr:
 @pytest.mark.parametrize(
     "where",
     [
-        "loghost", "loghost:syslog", ":514", "no host:514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514",
+        "loghost", "loghost:syslog", ":514", "no host:514", "/nonexistent/log", "tcp://:514", "tls://loghost:6514", "unix://log",
         "udp://log..example:514", f"udp://{'a' * 64}.example:514", "udp://loghost:66050", "udp://loghost:0",
     ],
 )  # fmt: skip
