@@ -6,7 +6,7 @@
 # Python packages go to /opt/raven, the account `raven` is made, the units and raven-as are put in place, and each FILE, such
 # as raven.env and raven-worker.env, goes to /etc/raven, for root's eyes only. Nothing is started. May be run any number of
 # times. --no-packages: /opt/raven is there already, copied or mounted from a host that has it.
-# Tried by tests/deploy/test_five_hosts.py.
+# Tried by tests/deploy/test_install.py and, without the packages, by tests/deploy/test_five_hosts.py.
 set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
 packages=yes
@@ -21,7 +21,11 @@ done
 if [ $packages = yes ]; then
   "$source/deploy/venv.sh" "${PYTHON:-python3}" /opt/raven
   /opt/raven/bin/pip install --quiet --disable-pip-version-check --require-hashes -r "$source/requirements.lock"
-  /opt/raven/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$source"
+  # from a copy, as what a build leaves behind is installed by the next one, too, though a newer Raven has it no longer
+  copy=$(mktemp -d)
+  trap 'rm -rf "$copy"' EXIT
+  (cd "$source" && cp -r setup.cfg pyproject.toml README.md LICENSE db.sql scrub.py raven watcher master worker "$copy")
+  /opt/raven/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$copy"
 fi
 
 install -D -m 644 "$source/deploy/systemd/raven.sysusers" /etc/sysusers.d/raven.conf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
 import subprocess
@@ -189,5 +190,14 @@ def test_logs_are_rotated_packed_and_forgotten(tmp_path: Path) -> None:
     check("logrotate", "logrotate", "-f", "-s", tmp_path / "state", rules)
 
     assert (folder / "raven.log").read_text() == ""
-    assert [file.read_text() for file in folder.glob("raven.log-*")] == ["a line\n"]
+    (first,) = folder.glob("raven.log-*")
+    assert first.read_text() == "a line\n"
+
+    first.rename(first.with_name(re.sub(r"-\d+$", "-1700000000", first.name)))  # the clock has gone on
+    (folder / "raven.log").write_text("a line of the same day\n")
+    check("logrotate", "logrotate", "-f", "-s", tmp_path / "state", rules)
+    (packed,) = folder.glob("raven.log-*.gz")
+    (second,) = set(folder.glob("raven.log-*")) - {packed}
+    assert second.read_text() == "a line of the same day\n"
+    assert gzip.decompress(packed.read_bytes()) == b"a line\n"
     assert (tmp_path / "told").exists(), "rsyslog is told"

@@ -19,6 +19,9 @@ UPSTREAM = (
 
 TESTED = {
     "pip install .": "e2e/test_packaging.py::TestTheWheel",
+    "pip download --require-hashes -r requirements.lock -d /mnt/packages": (
+        "deploy/test_install.py::test_packages_are_those_of_the_lock_file_and_nothing_of_the_copy_is_used"
+    ),
     "python -m benchmarks.quality FILM": (
         "e2e/test_quality.py::test_of_lossless_encodes_the_command_finds_the_very_frames"
     ),
@@ -115,7 +118,6 @@ UNTESTED = {
     "systemctl stop raven-worker": _NO_SYSTEMD,
     "journalctl -k": _NO_SYSTEMD,
     "apt-get install rsyslog": _FETCHES,
-    "pip download --require-hashes -r requirements.lock -d /mnt/packages": _FETCHES,
     "journalctl -u raven-watcher": _NO_SYSTEMD,
     "ceph -s": _LOOKS,
     "iostat -x": _LOOKS,
