@@ -16,7 +16,7 @@ from master.ranges import Ranges
 from master.reach import Reach
 from raven import names
 from raven.context import Context
-from raven.errors import NoDecoder, NoRoom, ProcessFailed, SourceUnreadable, TaskError
+from raven.errors import Cancelled, NoDecoder, NoRoom, ObjectMissing, ProcessFailed, SourceUnreadable, TaskError
 from raven.intake import Bring
 from raven.limits import Limits
 from raven.media.command import remake_command, trial_command
@@ -52,8 +52,11 @@ class Tools:
 def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     """Cuts the source, from its start even where an earlier attempt has cut some.
 
-    Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke.
+    Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke; Cancelled for an order from before
+    the film was out: with its chunks back, an encode as old would write over it (docs/protocol.pml).
     """
+    if not job.conform and _is_out(job.task, tools.storage):
+        raise Cancelled(f"the film of task {job.task} is out: this order is from before that")
     profile = job.profile
     with scratch(job.task, job.job, tools.temporary) as folder:
         reach = Reach(tools.roots, folder, tools.limits, context.stop, tools.ffmpeg, tools.box, tools.stall_seconds)
@@ -93,6 +96,14 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
             state = _cut(order.model_copy(update={"path": path}), known, job, context, tools)
     context.notes.update(chunks=state.chunks, frames=state.frames, source=job.source)
     return state
+
+
+def _is_out(task: int, storage: Storage) -> bool:
+    try:
+        storage.get(names.out_prefix(task) + names.TASK_JSON, 0, 1)
+    except ObjectMissing:
+        return False
+    return True
 
 
 def _looked_at(job: PrepareJob, pieces: Ranges, context: Context, tools: Tools, folder: Path) -> PrepareResult:

@@ -289,7 +289,7 @@ class Agent:
         for running in self._snapshot():
             if isinstance(control, ConfirmJob):
                 if (control.job, control.attempt) == (running.job.job, running.job.attempt):
-                    running.context.confirmed.set()
+                    running.context.answered(control.done)
             elif _meant(control, running.job):
                 running.context.stop.set()
 

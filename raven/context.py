@@ -25,8 +25,8 @@ class Context:
     so_far: PrepareResult | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     changed: threading.Event = field(default_factory=threading.Event)
-    confirmed: threading.Event = field(default_factory=threading.Event)
-    """Set by the watcher's word."""
+    _confirmed: threading.Event = field(default_factory=threading.Event)
+    """Set by the watcher's word on the newest question."""
 
     def progress(self, done: int, speed: float = 0.0) -> None:
         """`done` frames or samples so far, at `speed` times real time."""
@@ -40,12 +40,22 @@ class Context:
     def confirm(self, seconds: float = CONFIRM_SECONDS) -> None:
         """Asks the watcher whether this order still counts: one that was delayed may do harm that nothing undoes.
 
+        Each question has a number, which is `done`: the answer to an earlier one, heard late, is none to this.
+
         Raises Cancelled when it does not, Unavailable when there was no word for `seconds`.
         """
+        if self._confirmed.is_set():
+            self.done += 1
+            self._confirmed.clear()
         self.changed.set()  # a sign of life, which is the question
         until = time.monotonic() + seconds
-        while not self.confirmed.wait(0.1):
+        while not self._confirmed.wait(0.1):
             self.stop.check()
             if time.monotonic() > until:
                 raise Unavailable(f"the watcher has not confirmed the order within {seconds:g} s")
         self.stop.check()
+
+    def answered(self, question: int) -> None:
+        """The watcher has confirmed the question of this number."""
+        if question == self.done:
+            self._confirmed.set()

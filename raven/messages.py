@@ -1,7 +1,6 @@
 """The messages: jobs to master and workers, reports to the watcher, controls to all. A message is a doorbell.
 
-The database is the truth, so any message may be lost, doubled or late without harm: a job carries its whole
-order, a report the job's attempt, and progress is cumulative. Each has a type and a version.
+The database is the truth, so any may be lost, doubled or late: a job carries its whole order, a report its attempt.
 """
 
 from __future__ import annotations
@@ -253,12 +252,13 @@ class CancelJob(Value):
 
 
 class ConfirmJob(Value):
-    """This attempt counts: what cannot be undone may be done. The answer to a purge's signs of life."""
+    """This attempt counts: what cannot be undone may be done. The answer to a purge's sign of life, and its `done`."""
 
     version: Literal[1] = VERSION
     type: Literal["confirm-job"] = "confirm-job"
     job: int
     attempt: int
+    done: Annotated[Count, Field(exclude_if=lambda value: not value)] = 0
 
 
 Control = Annotated[CancelTask | CancelJob | ConfirmJob | HoldNode, Field(discriminator="type")]
@@ -273,7 +273,7 @@ def _read(adapter: TypeAdapter[T], body: bytes, what: str) -> T:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
+        first, *_ = error.errors()
         where = ".".join(map(str, first["loc"])) or "message"
         raise BadMessage(f"not a {what} of version {VERSION}: {where}: {first['msg']}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,10 @@ DELETE_BATCH = 1000
 """Keys that are removed at once."""
 
 
+def nothing() -> None:
+    """The check of whoever has nothing to ask."""
+
+
 class Storage(Protocol):
     """Objects under keys. Raises Unavailable when the store does not answer, ObjectMissing for an absent key."""
 
@@ -138,8 +142,11 @@ class Storage(Protocol):
     def delete(self, keys: Sequence[str]) -> None:
         """Removes these objects, whether they are there or not; at most DELETE_BATCH."""
 
-    def delete_prefix(self, prefix: str) -> int:
-        """Removes all objects under `prefix` and returns their number; finishes or raises, safe to repeat."""
+    def delete_prefix(self, prefix: str, check: Callable[[], None] = nothing) -> int:
+        """Removes all objects under `prefix` and returns their number; finishes or raises, safe to repeat.
+
+        `check` is called before each request that removes some, DELETE_BATCH at most; what it raises ends the removal.
+        """
 
     def leftovers(self, seconds: float, *, remove: bool) -> int:
         """Parts of Raven's objects that killed writers left longer ago than `seconds`, to be removed or not; their

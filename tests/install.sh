@@ -13,6 +13,7 @@ PACKAGES=(
     chromium fonts-liberation
     curl python3-venv
     mediainfo libxml2-utils libfaketime
+    spin gcc libc6-dev
     systemd nginx haproxy rsyslog logrotate prometheus shellcheck
     iproute2 nftables
 )

@@ -182,7 +182,7 @@ class Reports:
             self._late(report, row.kind, batch, touched)
             return
         if row.kind == "purge" and isinstance(report, Progress):
-            touched.controls.append(ConfirmJob(job=row.id, attempt=report.attempt))
+            touched.controls.append(ConfirmJob(job=row.id, attempt=report.attempt, done=report.done))
         if after.state == JobState.DONE:
             batch.roll.done(row, report)
         if judged and after.state == JobState.DONE:

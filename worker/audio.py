@@ -110,5 +110,5 @@ def _store(job: AudioJob, grid: AudioGrid, folder: Path, context: Context, tools
         prefix = names.out_prefix(job.task) + names.audio_path(name)
         with mapped(folder / f"{name}.mp4", what) as data:
             track = cut_audio(data, grid, job.segment_seconds, what)
-            stored[name] = store_track(track, data, prefix, context.stop, tools.storage, with_init=True)
+            stored[name] = store_track(track, data, prefix, context.stop.check, tools.storage, with_init=True)
     return AudioResult(renditions=stored, bytes=sum(s.bytes for track in stored.values() for s in track.segments))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from raven import names
 from raven.context import Context
-from raven.errors import ChunkUnusable, LimitExceeded, OutputWrong, ProcessFailed, SourceUnreadable
+from raven.errors import ChunkUnusable, LimitExceeded, ObjectMissing, OutputWrong, ProcessFailed, SourceUnreadable
 from raven.media.cmaf import cut_video
 from raven.media.command import TOO_LARGE, ChunkOrder, decode_command, encode_command, trial_command
 from raven.media.iframe_segments import cut_iframes
@@ -19,6 +21,7 @@ from raven.model import EncodeResult, IframeSegments, TrackSegments
 from raven.ports import Storage
 from raven.process import StopSignal, pasteable, run
 from raven.profile import Thumbs
+from raven.recheck import Recheck
 from raven.sandbox import Box, encoder_box
 from raven.scratch import scratch
 from worker.output import mapped, store_track, upload
@@ -147,15 +150,34 @@ def _progress(block: dict[str, str], order: ChunkOrder, context: Context) -> Non
         context.progress(min(int(frame) * every, order.span.frames), round(speed, 2))
 
 
+def _wanted(job: EncodeJob, storage: Storage) -> None:
+    """Raises ObjectMissing where the chunk is gone or its source was cut anew: what it gave must replace nothing.
+
+    The chunk being there does not suffice: a master with an old order may have brought it back.
+    """
+    storage.get(_key(job), 0, 1)
+    if job.video.way == "copy":
+        try:
+            storage.get(names.chunk_key(job.task, 0, "conform"), 0, 1)
+        except ObjectMissing:
+            return
+        raise ObjectMissing(f"chunk {job.index} of task {job.task} counts no more: its source was cut anew")
+
+
 def _store(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, storage: Storage) -> EncodeResult:
-    storage.get(_key(job), 0, 1)  # a chunk that is gone was cut anew: what was made of it must replace nothing
+    wanted = Recheck(partial(_wanted, job, storage))
+
+    def check() -> None:
+        stop.check()
+        wanted()
+
     stored: dict[str, TrackSegments] = {}
     for rendition in job.renditions:
         prefix = names.out_prefix(job.task) + names.video_path(rendition.name)
         file = folder / f"{rendition.name}.mp4"
-        stored[rendition.name] = _store_rendition(file, prefix, order, rendition.every, stop, storage)
-    iframes = _store_iframes(job, order, order.iframes, folder, stop, storage) if order.iframes else None
-    thumbs = _store_thumbs(job, order, folder, stop, storage)
+        stored[rendition.name] = _store_rendition(file, prefix, order, rendition.every, check, storage)
+    iframes = _store_iframes(job, order, order.iframes, folder, check, storage) if order.iframes else None
+    thumbs = _store_thumbs(job, order, folder, check, storage)
     tracks = [*stored.values(), *([iframes] if iframes else [])]
     size = sum(s.bytes for track in tracks for s in track.segments) + thumbs
     return EncodeResult(
@@ -164,30 +186,32 @@ def _store(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, st
 
 
 def _store_rendition(
-    file: Path, prefix: str, order: ChunkOrder, every: int, stop: StopSignal, storage: Storage
+    file: Path, prefix: str, order: ChunkOrder, every: int, check: Callable[[], None], storage: Storage
 ) -> TrackSegments:
     what = f"{file.stem} frames {order.span.first} to {order.span.last}"
     with mapped(file, what) as data:
         track = cut_video(data, order.grid, order.span, what, every, order.encoded)
         # chunk 0 carries the init segment for all: the hashes in the reports show that it fits all
-        return store_track(track, data, prefix, stop, storage, with_init=order.span.first == 0)
+        return store_track(track, data, prefix, check, storage, with_init=order.span.first == 0)
 
 
 def _store_iframes(
-    job: EncodeJob, order: ChunkOrder, iframes: IframeOrder, folder: Path, stop: StopSignal, storage: Storage
+    job: EncodeJob, order: ChunkOrder, iframes: IframeOrder, folder: Path, check: Callable[[], None], storage: Storage
 ) -> IframeSegments:
     what = f"{names.IFRAMES} frames {order.span.first} to {order.span.last}"
     prefix = names.out_prefix(job.task) + names.IFRAMES
     with mapped(folder / f"{iframes.rendition.name}.mp4", what) as data:
         track, sizes = cut_iframes(data, order.grid, order.span, iframes.places, what)
-        stored = store_track(track, data, prefix, stop, storage, with_init=order.span.first == 0)
+        stored = store_track(track, data, prefix, check, storage, with_init=order.span.first == 0)
     return IframeSegments(**dict(stored), frames=sizes)
 
 
-def _store_thumbs(job: EncodeJob, order: ChunkOrder, folder: Path, stop: StopSignal, storage: Storage) -> int:
+def _store_thumbs(job: EncodeJob, order: ChunkOrder, folder: Path, check: Callable[[], None], storage: Storage) -> int:
     prefix = names.out_prefix(job.task)
     wanted = [(number, folder / names.thumb_name(number)) for number in sorted(order.thumbs.values())]
     missing = [str(number) for number, file in wanted if not file.exists()]
     if missing:
         raise OutputWrong(f"thumbnail {', '.join(missing)} did not come out")
-    return sum(upload([(prefix + names.thumb_path(number), file.read_bytes) for number, file in wanted], stop, storage))
+    return sum(
+        upload([(prefix + names.thumb_path(number), file.read_bytes) for number, file in wanted], check, storage)
+    )

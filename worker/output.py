@@ -14,7 +14,6 @@ from raven.errors import OutputWrong
 from raven.media.cmaf import Track
 from raven.model import SegmentInfo, TrackSegments
 from raven.ports import Storage
-from raven.process import StopSignal
 
 UPLOADS = 8  # side by side; more gains nothing
 
@@ -33,28 +32,31 @@ def mapped(file: Path, what: str) -> Iterator[memoryview]:
 
 
 def store_track(
-    track: Track, data: memoryview, prefix: str, stop: StopSignal, storage: Storage, *, with_init: bool
+    track: Track, data: memoryview, prefix: str, check: Callable[[], None], storage: Storage, *, with_init: bool
 ) -> TrackSegments:
     """Uploads the segments of a checked track, several side by side, and the init segment before them."""
     if with_init:
+        check()
         storage.put(f"{prefix}/{names.INIT}", track.init)
     contents = [(f"{prefix}/{names.segment_name(s.number)}", partial(s.content, data)) for s in track.segments]
-    sizes = upload(contents, stop, storage)
+    sizes = upload(contents, check, storage)
     infos = (SegmentInfo(length=s.length, bytes=size) for s, size in zip(track.segments, sizes, strict=True))
     return TrackSegments(
         first=track.segments[0].number, segments=tuple(infos), start=track.start, init_sha256=track.init_sha256
     )
 
 
-def upload(contents: Sequence[tuple[str, Callable[[], bytes]]], stop: StopSignal, storage: Storage) -> list[int]:
+def upload(
+    contents: Sequence[tuple[str, Callable[[], bytes]]], check: Callable[[], None], storage: Storage
+) -> list[int]:
     """Stores each key's content, read only when its turn comes; the sizes, in order.
 
-    Raises Cancelled between two uploads when stopped.
+    `check` is called before each of them: what it raises, such as Cancelled, ends the uploads.
     """
 
     def put(key: str, content: Callable[[], bytes]) -> int:
-        stop.check()
         body = content()
+        check()
         storage.put(key, body)
         return len(body)
 

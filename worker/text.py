@@ -27,6 +27,6 @@ def make_text(job: TextJob, context: Context, tools: Tools) -> TextResult:
     contents = [(names.text_segment_name(number), text.encode()) for number, text in enumerate(files, 1)]
     contents.append((names.WHOLE_TEXT, whole))
     keyed = [(f"{prefix}/{name}", partial(bytes, content)) for name, content in contents]
-    *sizes, size = upload(keyed, context.stop, tools.storage)
+    *sizes, size = upload(keyed, context.stop.check, tools.storage)
     context.notes.update(track=job.track.name, cues=len(cues), bytes=sum(sizes) + size)
     return TextResult(segments=tuple(sizes), whole=size, cues=len(cues))

@@ -8,12 +8,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from raven import names
 from raven.errors import FULL, NoRoom, ObjectMissing, StorageAway, Unavailable
-from raven.ports import Entry
+from raven.ports import Entry, nothing
 
 INCOMING = ".incoming"
 """Folder of objects in the making; on the same file system, so that the rename is atomic."""
@@ -121,13 +121,15 @@ class DirectoryStorage:
             except OSError as error:
                 raise _fault("remove", key, error) from error
 
-    def delete_prefix(self, prefix: str) -> int:
+    def delete_prefix(self, prefix: str, check: Callable[[], None] = nothing) -> int:
         count = 0
         try:
             for entry in self.entries(prefix):
+                check()
                 self._path(entry.key).unlink(missing_ok=True)
                 count += 1
             while prefix.endswith("/") and self._folder(prefix).is_dir():
+                check()
                 with contextlib.suppress(FileNotFoundError):  # another hand removes it too
                     shutil.rmtree(self._folder(prefix))
         except OSError as error:

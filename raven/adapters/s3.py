@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 
 from raven import names, tls
 from raven.errors import FULL, ConfigError, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
-from raven.ports import DELETE_BATCH, Entry
+from raven.ports import DELETE_BATCH, Entry, nothing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -136,15 +136,18 @@ class S3Storage:
                 for item in page.get("Contents", []):
                     yield Entry(item["Key"].removeprefix(self._prefix), item["Size"])
 
-    def delete_prefix(self, prefix: str) -> int:
+    def delete_prefix(self, prefix: str, check: Callable[[], None] = nothing) -> int:
+        check()
         self._abort_uploads(prefix)
         count = 0
         batch: list[str] = []
         for entry in self.entries(prefix):
             batch.append(entry.key)
             if len(batch) == DELETE_BATCH:
+                check()
                 self.delete(batch)
                 count, batch = count + len(batch), []
+        check()
         self.delete(batch)
         return count + len(batch)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 
 from raven.errors import Standby, Unavailable
 from raven.metrics import definitions as counted
-from raven.ports import Broker, Database, DatabaseAbout, Entry, Row, Storage
+from raven.ports import Broker, Database, DatabaseAbout, Entry, Row, Storage, nothing
 
 
 class _Watch:
@@ -121,9 +121,9 @@ class MeteredStorage:
         with self._watch.time("delete"):
             self._storage.delete(keys)
 
-    def delete_prefix(self, prefix: str) -> int:
+    def delete_prefix(self, prefix: str, check: Callable[[], None] = nothing) -> int:
         with self._watch.time("delete"):
-            return self._storage.delete_prefix(prefix)
+            return self._storage.delete_prefix(prefix, check)
 
     def leftovers(self, seconds: float, *, remove: bool) -> int:
         with self._watch.time("leftovers"):

@@ -597,12 +597,12 @@ def test_a_purge_is_confirmed_only_while_its_order_counts(
     database.execute("UPDATE jobs SET state = 'failed' WHERE id = 1")
     add_purge(database, 1, "queued")
     listener = broker.listener()
-    asks = ABOUT | {"type": "progress", "job": 2}
+    asks = ABOUT | {"type": "progress", "job": 2, "done": 3}
 
     # When it asks, then its order counts
     say(broker, asks)
     watcher.turn()
-    assert controls(listener) == [ConfirmJob(job=2, attempt=1)]
+    assert controls(listener) == [ConfirmJob(job=2, attempt=1, done=3)]
 
     # When the same order comes out of the broker once more after the task was tried again, then it counts no more
     say(broker, Done(task=1, job=2, attempt=1, node="m", seconds=1.0, result={"objects": 0}).model_dump())

@@ -22,7 +22,7 @@ import raven.adapters.s3
 from raven import names
 from raven.adapters.directory import DirectoryStorage
 from raven.adapters.s3 import MULTIPART_BYTES
-from raven.errors import NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
+from raven.errors import Cancelled, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
 from raven.ports import Storage
 from tests.contract.storages import storage_at
 from tests.servers.ceph import CephRgw
@@ -230,6 +230,20 @@ def test_deleting_a_prefix_removes_that_and_no_more(storage: Storage) -> None:
     assert keys(storage, "") == ["out/10/a", "tmp/1/a"]
     storage.put("out/1/a", b"again")
     assert storage.get("out/1/a") == b"again"
+
+
+def test_a_removal_asks_before_each_step_and_ends_at_a_no(storage: Storage) -> None:
+    storage.put("out/1/a", b"x")
+
+    def no() -> None:
+        raise Cancelled("the task was tried again")
+
+    with pytest.raises(Cancelled):
+        storage.delete_prefix(names.out_prefix(1), no)
+    assert keys(storage, "") == ["out/1/a"]
+    asked: list[int] = []
+    assert storage.delete_prefix(names.out_prefix(1), lambda: asked.append(1)) == 1
+    assert asked
 
 
 def test_more_objects_are_deleted_than_one_request_takes(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -21,6 +22,7 @@ from raven.errors import ChunkUnusable, ObjectMissing, ProcessFailed, SourceUnre
 from raven.media.probe import open_source
 from raven.messages import EncodeJob
 from raven.profile import Cutting
+from raven.recheck import Recheck
 from tests.builders import profile, rendition
 from tests.e2e.lossless import check_lossless
 from tests.e2e.tools import Raven, run
@@ -137,6 +139,31 @@ class TestAWorker:
         with pytest.raises(ObjectMissing):
             encode(job, context, tools)
         assert list(tools.storage.entries("out/")) == []
+
+    def test_stores_nothing_of_a_chunk_that_an_old_order_has_brought_back(self, tmp_path: Path, tools: Tools) -> None:
+        job = self.job(clip(tmp_path / "film.mp4", "-c:v", "libx264", "-g", "20"), tools)
+        tools.storage.put(names.chunk_key(7, 0, "conform"), b"the source, cut anew")
+
+        with pytest.raises(ObjectMissing, match="was cut anew"):
+            encode(job, Context(), tools)
+        assert list(tools.storage.entries("out/")) == []
+
+    def test_that_hung_while_it_stored_a_chunk_looks_again(
+        self, tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = self.job(clip(tmp_path / "film.mp4", "-c:v", "libx264", "-g", "20"), tools)
+        monkeypatch.setattr("worker.encode.Recheck", partial(Recheck, seconds=0.0))
+        put = tools.storage.put
+
+        def and_then_it_hangs(key: str, content: bytes | Path) -> None:
+            put(key, content)
+            tools.storage.delete_prefix(names.chunk_prefix(7, "copy"))
+
+        monkeypatch.setattr(tools.storage, "put", and_then_it_hangs)
+        monkeypatch.setattr("worker.output.UPLOADS", 1)
+        with pytest.raises(ObjectMissing):
+            encode(job, Context(), tools)
+        assert len(list(tools.storage.entries("out/"))) == 1
 
 
 def moving_webp(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -38,7 +38,9 @@ from raven.messages import (
 )
 from raven.model import PurgeResult
 from raven.notify import Notifier
+from raven.ports import nothing
 from raven.readiness import Readiness
+from raven.recheck import Recheck
 from raven.values import Value
 from tests.builders import purge_job
 from tests.waiting import wait_until
@@ -180,7 +182,8 @@ class Objects:
     def __init__(self) -> None:
         self.removed: list[str] = []
 
-    def delete_prefix(self, prefix: str) -> int:
+    def delete_prefix(self, prefix: str, check: Callable[[], None] = nothing) -> int:
+        check()
         self.removed.append(prefix)
         return 1
 
@@ -222,6 +225,34 @@ def test_two_attempts_of_one_job_on_one_node_are_told_apart() -> None:
         heard.until(Progress, attempt=2)
         heard.say(ConfirmJob(job=first.job, attempt=2))
         heard.until(Done, attempt=2)
+
+
+def test_a_master_that_hung_in_a_purge_asks_again_and_takes_no_old_word_for_an_answer() -> None:
+    """It may have been given up, and its task tried again. The old word may lie in its socket."""
+    job = purge_job()
+
+    def asks(job: PurgeJob, context: Context) -> Value:
+        check = Recheck(context.confirm, clock=iter((0.0, 60.0, 61.0)).__next__)
+        for _ in range(3):
+            check()
+            context.notes["removed"] = context.notes.get("removed", 0) + 1
+        return PurgeResult(objects=context.notes["removed"])
+
+    with working(handler=asks) as heard:
+        heard.hand_out(job)
+        heard.until(Progress, done=0)
+        heard.say(ConfirmJob(job=job.job, attempt=job.attempt))
+        heard.until(Progress, done=1)
+        heard.say(ConfirmJob(job=job.job, attempt=job.attempt))
+        heard.say(CancelJob(job=job.job, below=job.attempt + 1))
+        heard.until(Failed, cancelled=True)
+
+        heard.hand_out(job)
+        heard.until(Progress, done=0)
+        heard.say(ConfirmJob(job=job.job, attempt=job.attempt))
+        heard.until(Progress, done=1)
+        heard.say(ConfirmJob(job=job.job, attempt=job.attempt, done=1))
+        assert heard.until(Done).result == {"objects": 3}
 
 
 def test_without_a_word_of_the_watcher_a_purge_is_tried_later() -> None:
