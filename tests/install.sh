@@ -38,6 +38,11 @@ add_node() {
     fi
 }
 
+# Nor two programs of one name: a kubectl from elsewhere does as well.
+add_kubectl() {
+    command -v kubectl >/dev/null || PACKAGES+=(kubernetes-client)
+}
+
 find_missing() {
     missing=()
     local package
@@ -81,6 +86,7 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 add_node
+add_kubectl
 find_missing
 if [ "${#missing[@]}" = 0 ]; then
     echo "All Debian packages for the tests are installed."
