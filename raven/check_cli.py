@@ -22,6 +22,7 @@ from raven.check.tree import Tree
 from raven.config import Settings
 from raven.errors import UsageError
 from raven.settings_option import with_settings
+from raven.terminal import plain, say
 
 
 def open_tree(target: str) -> Tree:
@@ -97,14 +98,14 @@ def _tell(report: Report, seconds: float) -> None:
             fault, red = finding.fault, finding.rule.severity is Severity.MUST
             mark = Text(str(finding.rule.severity), style="bold red" if red else "yellow")
             cells = (fault.where, fault.found, fault.wanted, "; ".join(finding.rule.clauses))
-            table.add_row(mark, *map(Text, cells))
+            table.add_row(mark, *(Text(plain(text)) for text in cells))
         console.print(table)
     else:
         for finding in report.findings:
-            click.echo(f"{finding.rule.severity}: {finding}")
+            say(f"{finding.rule.severity}: {finding}")
     musts, shoulds = len(report.musts), len(report.findings) - len(report.musts)
     verdict = "broken" if musts else "good"
-    click.echo(f"{report.name}: {verdict}: {report.rules} rules, {musts} must, {shoulds} should, {seconds:.1f} s")
+    say(f"{report.name}: {verdict}: {report.rules} rules, {musts} must, {shoulds} should, {seconds:.1f} s")
 
 
 def _tell_rules(*, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from raven.display import choose_display
 from raven.errors import UsageError
 from raven.log import configure
 from raven.settings_option import with_settings
+from raven.terminal import say
 
 if TYPE_CHECKING:
     from raven.film import Finished
@@ -167,13 +168,13 @@ def _tell(task: dict[str, Any], output: Path, seconds: float, *, already: bool, 
         click.echo(json.dumps(result))
         return
     rungs = ", ".join(f"{r['name']} {r['width']}x{r['height']}" for r in task["renditions"]) or "audio only"
-    click.echo(f"{'Already encoded' if already else 'Done'}: {task['duration']:.2f} s of film, {task['frames']} frames")
+    say(f"{'Already encoded' if already else 'Done'}: {task['duration']:.2f} s of film, {task['frames']} frames")
     if not already:
-        click.echo(f"  in {seconds:.1f} s ({task['duration'] / seconds:.2f}x real time)")
-    click.echo(f"  {rungs}; {task['bytes'] / 1e6:.1f} MB")
+        say(f"  in {seconds:.1f} s ({task['duration'] / seconds:.2f}x real time)")
+    say(f"  {rungs}; {task['bytes'] / 1e6:.1f} MB")
     for note in [*task.get("warnings", []), *(f"not converted: {text}" for text in task["source"]["ignored"])]:
-        click.echo(f"  Note: {note}")
-    click.echo(f"  HLS   {hls}\n  DASH  {dash}")
+        say(f"  Note: {note}")
+    say(f"  HLS   {hls}\n  DASH  {dash}")
 
 
 @main.command()
@@ -194,17 +195,17 @@ def probe(settings: Settings, source: Path, as_json: bool) -> None:
     if as_json:
         click.echo(facts.model_dump_json())
         return
-    click.echo(f"{source}: {facts.container}, {facts.duration or 0:.2f} s claimed, {facts.bytes or 0} bytes")
+    say(f"{source}: {facts.container}, {facts.duration or 0:.2f} s claimed, {facts.bytes or 0} bytes")
     if facts.video:
         v = facts.video
         kind = "constant" if v.constant_rate else "variable in the source"
-        click.echo(f"  video  {v.codec} {v.width}x{v.height} {v.pixel_format}, {float(v.rate):.3f} frames/s ({kind})")
+        say(f"  video  {v.codec} {v.width}x{v.height} {v.pixel_format}, {float(v.rate):.3f} frames/s ({kind})")
     for track in facts.audio:
-        click.echo(f"  audio  {track.name}: {track.codec}, {track.channels} channels, {track.sample_rate} Hz")
+        say(f"  audio  {track.name}: {track.codec}, {track.channels} channels, {track.sample_rate} Hz")
     for words in facts.text:
-        click.echo(f"  text   {words.name}: {words.codec}, {words.language}")
+        say(f"  text   {words.name}: {words.codec}, {words.language}")
     for text in facts.ignored:
-        click.echo(f"  not converted: {text}")
+        say(f"  not converted: {text}")
 
 
 @main.command()

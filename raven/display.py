@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raven.snapshot import DONE, LOST, QUEUED, RUNNING, WAITING, RunningJob, Snapshot, shortened
+from raven.terminal import cell, plain
 
 LINE_SECONDS = 5.0  # between plain lines
 STRIP = 60  # characters
@@ -70,7 +71,7 @@ class LiveDisplay:
     def show(self, snapshot: Snapshot) -> None:
         head = Table.grid(padding=(0, 1))
         head.add_row(
-            Text(self._title, style="bold"),
+            cell(self._title, "bold"),
             ProgressBar(total=1.0, completed=snapshot.progress, width=40),
             f"{100 * snapshot.progress:5.1f} %",
             _speed(snapshot.speed),
@@ -85,7 +86,7 @@ class LiveDisplay:
 
 
 def _short(trouble: str) -> str:
-    return trouble.strip().splitlines()[0][:200]
+    return plain(trouble.strip().splitlines()[0][:200])
 
 
 def _strip(chunks: str) -> Text:
@@ -96,7 +97,7 @@ def _job_cells(job: RunningJob, snapshot: Snapshot) -> tuple[str, Text, str, str
     """On which node where there may be several."""
     what = f"{job.kind} {job.position + 1}" if job.kind in ("encode", "audio") else job.kind
     unit = "frames" if job.kind == "encode" else "samples"
-    node = Text(job.node if snapshot.elapsed is None else "")
+    node = cell(job.node if snapshot.elapsed is None else "")
     return f"  {what}", node, f"{job.done} {unit}" if job.done else "", _speed(job.speed) if job.speed else ""
 
 
@@ -104,7 +105,7 @@ class PlainDisplay:
     """A line every few seconds and at each change of state."""
 
     def __init__(self, title: str) -> None:
-        self._title = title
+        self._title = plain(title)
         self._next = 0.0
         self._status = ""
         self._trouble: str | None = None
@@ -130,7 +131,7 @@ def _where(snapshot: Snapshot) -> str:
     """Of a farm's task its chunks, and the nodes that are at it."""
     if snapshot.elapsed is not None or snapshot.ended:
         return ""
-    nodes = sorted({job.node for job in snapshot.running if job.node})
+    nodes = sorted({plain(job.node) for job in snapshot.running if job.node})
     strip = f", {shortened(snapshot.chunks, STRIP)}" if snapshot.chunks else ""
     return f"{strip}{', on ' + ', '.join(nodes) if nodes else ''}"
 

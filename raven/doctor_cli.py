@@ -17,6 +17,7 @@ from raven.doctor.configuration import ROLES
 from raven.doctor.examine import examine
 from raven.doctor.findings import Finding, Level, verdict
 from raven.log import hush
+from raven.terminal import plain
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "bold red", Level.SKIPPED: "dim"}
 
@@ -60,7 +61,7 @@ def _show(console: Console, finding: Finding) -> None:
     line = Text.assemble(
         (f"{finding.level:<12}", _COLOURS[finding.level]), (f"{finding.area:<14} ", "bold"), f"{finding.what}: "
     )
-    console.print(line.append(finding.said), soft_wrap=True)
+    console.print(line.append(plain(finding.said)), soft_wrap=True)
     if finding.remedy:
         console.print(Text(f"{'':<12}-> {finding.remedy}"), soft_wrap=True)
 

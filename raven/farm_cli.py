@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 import click
 
 from raven.config import Settings
-from raven.display import JsonLines, choose_display, summary_line
+from raven.display import JsonLines, choose_display, clock, summary_line
 from raven.errors import TaskError
-from raven.ports import Database
+from raven.nodes_cli import table
+from raven.ports import Database, Row
 from raven.retry import retry
 from raven.settings_option import database_of, with_settings
 from raven.snapshot import Snapshot, read_snapshot
+from raven.story import utc
+from raven.terminal import plain, say
 
 LOOK_SECONDS = 0.5
-_LISTED = "id, status, progress, profile, priority, source, message, url, duration, created_at, finished_at"
+_LISTED = (
+    "id, status, progress, profile, priority, owner, reference, source, message, url, duration, created_at, started_at,"
+    " finished_at"
+)
+_TITLES = ("TASK", "STATUS", "DONE", "ADDED", "OWNER", "SOURCE")
 
 
 def _task(database: Database, task: int) -> Snapshot:
@@ -39,22 +47,18 @@ def _as_json(row: Any) -> str:
 @click.option("--priority", default=0, show_default=True, help="-100 to 100, higher goes first.")
 @click.option("--options", help='JSON object, such as {"thumbs": false}.')
 @click.option("--reference", help="Your own id for it.")
+@click.option("--callback-url", help="Told of its end; the farm must allow the host.")
+@click.option("--notify-email", help="Gets a mail at its end; the farm must allow the domain.")
+@click.option("--keep-hours", type=click.IntRange(0), help="How long the outputs are kept once done.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_settings
-def submit(
-    settings: Settings,
-    source: str,
-    profile: str,
-    priority: int,
-    options: str | None,
-    reference: str | None,
-    as_json: bool,
-) -> None:
+def submit(settings: Settings, as_json: bool, **columns: Any) -> None:
     """Hands SOURCE, a path that the farm's master can reach, to the farm; prints the task's number."""
     with database_of(settings, client=True) as database:
+        marks = ", ".join("?" for _ in columns)
         rows = database.query(
-            "INSERT INTO tasks (source, profile, priority, options, reference) VALUES (?, ?, ?, ?, ?) RETURNING id",
-            (source, profile, priority, options, reference),
+            f"INSERT INTO tasks ({', '.join(columns)}) VALUES ({marks}) RETURNING id",  # noqa: S608 - names of options
+            tuple(columns.values()),
         )
     click.echo(_as_json(rows[0]) if as_json else f"task {rows[0]['id']}")
 
@@ -64,12 +68,24 @@ def submit(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_settings
 def list_tasks(settings: Settings, limit: int, as_json: bool) -> None:
-    """Lists the newest tasks."""
+    """Lists the newest tasks. Times are this host's."""
     with database_of(settings, client=True) as database:
         rows = database.query(f"SELECT {_LISTED} FROM tasks ORDER BY id DESC LIMIT {int(limit)}")  # noqa: S608 - constants and an int
-    for row in rows:
-        share = f"{100 * row['progress']:5.1f} %"
-        click.echo(_as_json(row) if as_json else f"{row['id']:>6}  {row['status']:<10} {share}  {row['source']}")
+    if as_json:
+        for row in rows:
+            click.echo(_as_json(row))
+    else:
+        click.echo("\n".join(table([_TITLES, *map(_cells, rows)])))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    share = f"{100 * row['progress']:5.1f} %"
+    return str(row["id"]), row["status"], share, _local(row["created_at"]), row["owner"] or "-", row["source"]
+
+
+def _local(at: datetime | str) -> str:
+    """A time of a row as this host's."""
+    return f"{utc(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 @click.command()
@@ -84,10 +100,24 @@ def status(settings: Settings, task: int, as_json: bool) -> None:
     if as_json:
         click.echo(_as_json(rows[0]))
     else:
-        click.echo(f"task {task}: {snapshot.status}, {100 * snapshot.progress:.1f} %")
-        for line in filter(None, (snapshot.message, snapshot.url)):
-            click.echo(f"  {line}")
+        under_way = "" if snapshot.left is None or snapshot.ended else f", {clock(snapshot.left)} left"
+        say(f"task {task}: {snapshot.status}, {100 * snapshot.progress:.1f} %{under_way}")
+        _tell_row(rows[0])
+        _tell_end(snapshot)
     sys.exit(1 if snapshot.status == "failed" else 0)
+
+
+def _tell_row(row: Row) -> None:
+    """What was inserted, and when what came of it."""
+    names = {"source": "", "profile": "profile ", "owner": "of ", "reference": "reference "}
+    say("  " + plain(", ".join(f"{word}{row[name]}" for name, word in names.items() if row[name])))
+    times = {"created_at": "added", "started_at": "begun", "finished_at": "ended"}
+    say("  " + ", ".join(f"{word} {_local(row[name])}" for name, word in times.items() if row[name] is not None))
+
+
+def _tell_end(snapshot: Snapshot) -> None:
+    for text in filter(None, (snapshot.message, snapshot.url)):
+        say(f"  {' '.join(text.split())}")
 
 
 @click.command()
@@ -106,9 +136,8 @@ def watch(settings: Settings, task: int, as_json: bool) -> None:
             if as_json:
                 display.show(snapshot)
     if not as_json:
-        click.echo(summary_line(snapshot))
-        for line in filter(None, (snapshot.message, snapshot.url)):
-            click.echo(f"  {line}")
+        say(summary_line(snapshot))
+        _tell_end(snapshot)
     sys.exit(0 if snapshot.status == "done" else 1)
 
 

@@ -12,6 +12,7 @@ from raven.config import Settings
 from raven.machine import size
 from raven.roster import Node, current, drain, forget, read_nodes, resume
 from raven.settings_option import database_of, with_settings
+from raven.terminal import plain
 
 _TITLES = ("NAME", "ROLE", "RUN", "VERSION", "SLOTS", "RUNNING", "LOAD", "MEMORY", "DISK", "FFMPEG", "SEEN", "STATE")
 
@@ -63,6 +64,7 @@ def _ago(seconds: float | None) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with columns as wide as their longest cell; the last one is free."""
+    rows = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

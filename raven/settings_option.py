@@ -15,9 +15,10 @@ import click
 
 from raven.config import Settings
 from raven.environment import load_settings
-from raven.errors import RavenError, UsageError
+from raven.errors import RavenError, Unavailable, UsageError
 from raven.ports import Database
 from raven.schema import check, check_as_client
+from raven.terminal import say
 from raven.wiring import open_database
 
 
@@ -25,11 +26,18 @@ from raven.wiring import open_database
 def database_of(settings: Settings, *, client: bool = False) -> Iterator[Database]:
     """A connection to the database, once that has said that its schema is this Raven's. Raises SchemaDiffers.
 
-    `client`: for an account that sees its own tasks only.
+    `client`: for an account that sees its own tasks only. An account that may not do what is asked is told who may.
     """
     with closing(open_database(settings)) as database:
-        (check_as_client if client else check)(database)
-        yield database
+        try:
+            (check_as_client if client else check)(database)
+            yield database
+        except Unavailable as error:
+            if client or "command denied" not in str(error):
+                raise
+            raise Unavailable(
+                f"{error}; this wants an operator's account in RAVEN_DATABASE, or the watcher's"
+            ) from error
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +55,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         except RavenError as error:
             if options.get("as_json"):
                 click.echo(json.dumps({"status": "failed", "message": str(error)}))
-            click.echo(f"raven: {error}", err=True)
+            say(f"raven: {error}", err=True)
             sys.exit(2 if isinstance(error, UsageError) else 1)
 
     return wrapped

@@ -43,7 +43,7 @@ def story(database: Database, task: int) -> Iterator[Happening]:
         raise TaskError(f"there is no task {task}, and history has nothing of one")
     if rows:
         by = f" by {rows[0]['owner']}" if rows[0]["owner"] else ""
-        yield Happening(_utc(rows[0]["created_at"]), f"inserted{by}", message=rows[0]["source"])
+        yield Happening(utc(rows[0]["created_at"]), f"inserted{by}", message=rows[0]["source"])
     if first is not None:
         yield first
         last = first
@@ -53,7 +53,7 @@ def story(database: Database, task: int) -> Iterator[Happening]:
         if not rows:
             yield Happening(last.at, "row deleted since")
     if rows and rows[0]["finished_at"] is not None:
-        yield Happening(_utc(rows[0]["finished_at"]), rows[0]["status"], message=rows[0]["message"] or "")
+        yield Happening(utc(rows[0]["finished_at"]), rows[0]["status"], message=rows[0]["message"] or "")
 
 
 def _history(database: Database, task: int) -> Iterator[Happening]:
@@ -72,6 +72,6 @@ def _history(database: Database, task: int) -> Iterator[Happening]:
         after = rows[-1]["id"]
 
 
-def _utc(value: datetime | str) -> datetime:
+def utc(value: datetime | str) -> datetime:
     """Of a TIMESTAMP: MariaDB's driver gives a datetime, SQLite the text that it stores, both without a zone."""
     return (value if isinstance(value, datetime) else datetime.fromisoformat(value)).replace(tzinfo=UTC)

@@ -11,6 +11,7 @@ from rich.text import Text
 from raven.config import Settings
 from raven.settings_option import database_of, with_settings
 from raven.story import Happening, story
+from raven.terminal import plain
 
 _COLOURS = {"done": "green", "failed": "bold red", "unusable": "bold red", "given up": "bold red"} | dict.fromkeys(
     ("retried", "lapsed", "stalled", "foreign", "stopped", "passed on", "tried again"), "yellow"
@@ -42,7 +43,7 @@ def _told(line: Happening) -> Text:
     place = "" if line.position is None else f" #{line.position + 1}"
     text = Text.assemble(
         (f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}  ", "dim"),
-        f"{line.node or '-':<16}  ",
-        (f"{line.event}{place}", colour),
+        f"{plain(line.node or '-'):<16}  ",
+        (f"{plain(line.event)}{place}", colour),
     )
-    return text.append(f": {' '.join(line.message.split())}" if line.message else "")
+    return text.append(f": {plain(' '.join(line.message.split()))}" if line.message else "")

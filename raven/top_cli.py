@@ -21,6 +21,7 @@ from raven.overview import MANY, Lane, Overview, read_overview
 from raven.ports import Database
 from raven.roster import Node
 from raven.settings_option import database_of, with_settings
+from raven.terminal import cell
 
 
 @click.command("top")
@@ -46,7 +47,7 @@ def _live(console: Console, database: Database, seconds: float) -> None:
             try:
                 live.update(picture(read_overview(database, _now())), refresh=True)
             except Unavailable as error:
-                live.update(Text(f"waiting for the database: {error}", style="yellow"), refresh=True)
+                live.update(cell(f"waiting for the database: {error}", "yellow"), refresh=True)
             time.sleep(seconds)
 
 
@@ -60,16 +61,18 @@ def picture(farm: Overview) -> RenderableType:
 
 
 def _table(*titles: str) -> Table:
+    """Where the screen is narrow the last column is cut, and no other."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in titles:
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
+    for title in titles[:-1]:
+        table.add_column(title, no_wrap=True)
+    table.add_column(titles[-1])
     return table
 
 
 def _lanes(farm: Overview) -> Table:
     table = _table("LANE", "SLOTS", "RUNNING", "QUEUED", "WAITING (owner, priority)")
     for lane in farm.lanes:
-        table.add_row(lane.name, str(lane.slots), str(lane.running), _many(lane.queued), _shares(lane))
+        table.add_row(lane.name, str(lane.slots), str(lane.running), _many(lane.queued), cell(_shares(lane)))
     return table
 
 
@@ -84,10 +87,10 @@ def _many(count: int) -> str:
 def _tasks(farm: Overview) -> Table:
     table = _table("TASK", "STATUS", "", "DONE", "JOBS", "SPEED", "LEFT", "OWNER", f"SOURCE ({_many(farm.new)} new)")
     for task in farm.tasks:
-        bar = ProgressBar(total=1.0, completed=task.progress, width=20)
+        bar = ProgressBar(total=1.0, completed=task.progress, width=10)
         left = "-" if task.left is None else clock(task.left)
         cells = (str(task.running), _speed(task.speed), left, task.owner or "-", task.source)
-        table.add_row(str(task.id), task.status, bar, f"{100 * task.progress:5.1f} %", *map(Text, cells))
+        table.add_row(str(task.id), task.status, bar, f"{100 * task.progress:5.1f} %", *map(cell, cells))
     return table
 
 
@@ -99,7 +102,7 @@ def _running(farm: Overview) -> Table:
     table = _table("RUNNING", "JOB", "NODE", "SPEED", "FOR")
     for job in farm.running:
         table.add_row(
-            f"task {job.task}", f"{job.kind} {job.position + 1}", Text(job.node), _speed(job.speed), clock(job.seconds)
+            f"task {job.task}", f"{job.kind} {job.position + 1}", cell(job.node), _speed(job.speed), clock(job.seconds)
         )
     return table
 
@@ -107,8 +110,8 @@ def _running(farm: Overview) -> Table:
 def _nodes(nodes: tuple[Node, ...]) -> Table:
     table = _table("NODE", "ROLE", "SLOTS", "RUNNING", "LOAD", "MEMORY", "DISK", "STATE")
     for node in nodes:
-        state = Text(node.state, style="green" if node.state == "ready" else "yellow")
+        state = cell(node.state, "green" if node.state == "ready" else "yellow")
         load = f"{node.load:.1f}/{node.cpus}"
         free = (size(node.memory_free), size(node.disk_free))
-        table.add_row(Text(node.name), node.role, f"{node.slots}+{node.light}", str(node.running), load, *free, state)
+        table.add_row(cell(node.name), node.role, f"{node.slots}+{node.light}", str(node.running), load, *free, state)
     return table

@@ -18,6 +18,7 @@ UPSTREAM = (
 )
 
 TESTED = {
+    "kubectl kustomize": "deploy/test_kubernetes.py::test_kustomize_puts_the_files_together",
     "pip install .": "e2e/test_packaging.py::TestTheWheel",
     "pip download --require-hashes -r requirements.lock -d /mnt/packages": (
         "deploy/test_install.py::test_packages_are_those_of_the_lock_file_and_nothing_of_the_copy_is_used"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import sqlite3
@@ -96,6 +97,22 @@ def test_top_shows_the_farm_once_where_there_is_no_terminal(url: str) -> None:
     assert raven(url, "top", "--once").stdout.split()[:2] == ["LANE", "SLOTS"]
 
 
+def test_top_on_a_narrow_terminal_cuts_the_last_column_alone(url: str) -> None:
+    environment = {"RAVEN_DATABASE": url, "RAVEN_CONFIG": "", "COLUMNS": "80"}
+    with closing(sqlite3.connect(url.removeprefix("sqlite://"))) as connection:
+        connection.execute("UPDATE tasks SET source = ? WHERE id = 2", (f"/srv/in/{'a long name ' * 20}.mkv",))
+        connection.commit()
+    shown = CliRunner().invoke(main, ["top"], env=environment).stdout.splitlines()
+
+    assert [line.split()[:8] for line in shown if line.startswith("TASK ")] == [
+        ["TASK", "STATUS", "DONE", "JOBS", "SPEED", "LEFT", "OWNER", "SOURCE"]
+    ]
+    (row,) = (line for line in shown if " news " in line and "/srv" in line)
+    assert row.split()[:2] == ["2", "encoding"]
+    assert row.rstrip().endswith("…")
+    assert max(map(len, shown)) <= 80
+
+
 def test_top_as_json_is_one_object(url: str) -> None:
     (farm,) = objects(raven(url, "top", "--json"))
 
@@ -136,6 +153,33 @@ def _until(terminal: int, words: bytes) -> None:
     while words not in shown:
         assert select.select([terminal], [], [], DEADLINE)[0], shown
         shown += os.read(terminal, 1 << 16)
+
+
+def test_list_and_status_say_whose_a_task_is_and_when_it_came(url: str) -> None:
+    titles, *rows = (line.split() for line in raven(url, "list").stdout.splitlines())
+    assert titles == ["TASK", "STATUS", "DONE", "ADDED", "OWNER", "SOURCE"]
+    assert [(row[0], row[1], row[-2], row[-1]) for row in rows] == [
+        ("2", "encoding", "news", "/srv/in/other.mkv"),
+        ("1", "done", "news", "/srv/in/[b]film.mkv"),
+    ]
+
+    first, row, times = raven(url, "status", "2").stdout.splitlines()
+    assert first == "task 2: encoding, 25.0 %, 0:45 left"
+    assert row == "  /srv/in/other.mkv, profile default, of news"
+    assert re.fullmatch(r"  added \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", times)
+
+
+def test_submit_writes_each_column_of_a_client_s(url: str) -> None:
+    given = {
+        "profile": "hevc", "priority": "7", "options": '{"early": false}', "reference": "r-1",
+        "callback_url": "https://news.example/x", "notify_email": "desk@news.example", "keep_hours": "48",
+    }  # fmt: skip
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    (told,) = objects(raven(url, "submit", "/srv/in/third.mkv", *words, "--json"))
+
+    with closing(sqlite3.connect(url.removeprefix("sqlite://"))) as connection:
+        (row,) = connection.execute(f"SELECT source, {', '.join(given)} FROM tasks WHERE id = ?", (told["id"],))  # noqa: S608
+    assert tuple(map(str, row)) == ("/srv/in/third.mkv", *given.values())
 
 
 def test_watch_as_json_tells_each_state_once_and_ends_with_the_task(url: str) -> None:
