@@ -61,6 +61,7 @@ class Agent:
     ) -> None:
         self._settings, self._role, self._broker, self._handlers = settings, role, broker, handlers
         self._readiness = readiness or Readiness()
+        self._wake = self._readiness.wake
         self._instance = secrets.token_hex(4)
         self._heavy = settings.slots or default_slots(role)
         self._draining = threading.Event()
@@ -106,6 +107,7 @@ class Agent:
         if any(thread.is_alive() for thread in self._slots):
             return False
         self._over.set()
+        self._wake.set()
         self._helpers[0].join(FAREWELL_SECONDS)
         return True
 
@@ -158,7 +160,7 @@ class Agent:
         return {"task": job.task, "job": job.job, "attempt": job.attempt, "node": node, "instance": instance}
 
     def _run(self, job: Any, handler: Handler) -> None:
-        running = _Running(job, context := Context())
+        running = _Running(job, context := Context(changed=self._wake))
         with self._lock:
             self._running.add(running)
             if self._stopped:
@@ -223,7 +225,10 @@ class Agent:
     def _beat(self) -> None:
         """Signs of life: of the node, and of each running job."""
         alive_at = 0.0
-        while not self._over.is_set():
+        while True:
+            self._wake.clear()  # before all looks, or what comes meanwhile would wait for the next beat
+            if self._over.is_set():
+                break
             now = time.monotonic()
             try:
                 if now - alive_at >= self._readiness.alive_seconds or self._readiness.changed.is_set():
@@ -234,17 +239,10 @@ class Agent:
                     self._publish_progress(running)
             except Unavailable as error:
                 log.debug("no sign of life given", fault=str(error))  # the lease bears missing beats
-            self._wait_for_change(now + self._settings.heartbeat_seconds)
+            self._wake.wait(max(0.0, now + self._settings.heartbeat_seconds - time.monotonic()))
         if self._readiness.changed.is_set():  # idle slots may end before anybody was told that they do
             with contextlib.suppress(Unavailable):
                 self._publish_alive()
-
-    def _wait_for_change(self, until: float) -> None:
-        while time.monotonic() < until and not self._over.is_set():
-            changes = [self._readiness.changed, *(running.context.changed for running in self._snapshot())]
-            if any(change.is_set() for change in changes):
-                return
-            time.sleep(0.05)
 
     def _snapshot(self) -> list[_Running]:
         with self._lock:
@@ -265,7 +263,6 @@ class Agent:
 
     def _publish_progress(self, running: _Running) -> None:
         job, context = running.job, running.context
-        context.changed.clear()
         progress = Progress(**self._about(job), done=context.done, speed=context.speed, so_far=context.so_far)
         self._broker.publish(names.REPORTS, messages.encode(progress))
 

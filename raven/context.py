@@ -25,6 +25,7 @@ class Context:
     so_far: PrepareResult | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     changed: threading.Event = field(default_factory=threading.Event)
+    """Set when there is something to report at once; whoever reports may share one among all runs."""
     _confirmed: threading.Event = field(default_factory=threading.Event)
     """Set by the watcher's word on the newest question."""
 

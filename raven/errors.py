@@ -17,6 +17,7 @@ RavenError
 │   ├── Unavailable       a server (database, broker, storage) does not answer
 │   │   ├── RowLocked     somebody else's transaction holds a row: it alone has to wait
 │   │   ├── StorageAway   the storage does not: no job and no node is to blame
+│   │   │   ├── ClockWrong  it refuses this host's time
 │   │   │   └── SourceAway  that of a source
 │   │   └── Standby       it answers, but another process has what only one can have
 │   ├── ObjectMissing     storage has no such key
@@ -109,6 +110,10 @@ class RowLocked(Unavailable):
 
 class StorageAway(Unavailable):
     """The storage does not answer, or only that it cannot serve anybody now. What it refuses is no such thing."""
+
+
+class ClockWrong(StorageAway):
+    """The storage refuses the time that this host signs with: for this host, until its clock is set, it is away."""
 
 
 class SourceAway(StorageAway):

@@ -14,7 +14,7 @@ import structlog
 from raven import names
 from raven.alive import STATE_LENGTH, Alive
 from raven.config import Settings
-from raven.errors import NoRoom, RavenError, SourceAway, StorageAway
+from raven.errors import ClockWrong, NoRoom, RavenError, SourceAway, StorageAway
 from raven.machine import Machine, ffmpeg_build, look, size
 
 ALIVE_SECONDS = 5.0
@@ -25,6 +25,8 @@ FULL_SECONDS = 30.0
 RESTS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds that a node takes no job after the storage did not answer it, the first time and so on until a job is done.
 It may be this node alone that does not reach it, and would fail all jobs of the farm as fast as they come."""
+NO_ANSWER = "storage: it does not answer this node"
+WRONG_CLOCK = "clock: the storage refuses this host's time; set it (timedatectl set-ntp true)"
 TEST_AGAIN_SECONDS = 300.0
 ROOMLESS = (names.light("master"),)
 """Lanes whose jobs go on without room: playlists are small, and purges may be what makes room."""
@@ -71,10 +73,13 @@ class Readiness:
         self._fault = ""
         self._full_until = self._rests_until = 0.0
         self._rests = 0
+        self._rests_for = ""
         self._leaves = False
         self._words: dict[str, str] = {}
         self.changed = threading.Event()
         """Set when a sign of life would say something new."""
+        self.wake = threading.Event()
+        """Set with it: the same one for all that whoever gives signs of life waits for."""
 
     def machine(self) -> Machine:
         """The host as it is now. Raises OSError when its temporary folder cannot be reached."""
@@ -100,7 +105,7 @@ class Readiness:
         word = found.partition(":")[0]  # figures change all the time
         if self._words.setdefault(lane, word) != word:
             self._words[lane] = word
-            self.changed.set()
+            self._tell()
         return found
 
     def _obstacle(self, lane: str) -> str:
@@ -112,7 +117,7 @@ class Readiness:
         return "joining" if waits else ""
 
     def _resting(self) -> str:
-        return "storage: it does not answer this node" if time.monotonic() < self._rests_until else ""
+        return self._rests_for if time.monotonic() < self._rests_until else ""
 
     def _short(self) -> str:
         if time.monotonic() < self._full_until:
@@ -126,6 +131,10 @@ class Readiness:
 
     # what changes it
 
+    def _tell(self) -> None:
+        self.changed.set()
+        self.wake.set()
+
     def asked(self) -> None:
         """The watcher has been told of this node, and answers."""
         self._asked_at = self._asked_at or time.monotonic()
@@ -135,17 +144,17 @@ class Readiness:
         if hold != self.hold:
             log.info("held" if hold else "takes jobs", reason=hold)
             self.hold = hold
-            self.changed.set()
+            self._tell()
 
     def leave(self) -> None:
         """The daemon ends."""
         self._leaves = True
-        self.changed.set()
+        self._tell()
 
     def ran_out(self) -> None:
         """A job found no room for its files."""
         self._full_until = time.monotonic() + FULL_SECONDS
-        self.changed.set()
+        self._tell()
 
     def met(self, error: RavenError) -> None:
         """A job ended by this: it may tell of the node."""
@@ -154,9 +163,10 @@ class Readiness:
         now = time.monotonic()
         is_ours = isinstance(error, StorageAway) and not isinstance(error, SourceAway)
         if is_ours and now >= self._rests_until:  # other slots meet the same
+            self._rests_for = WRONG_CLOCK if isinstance(error, ClockWrong) else NO_ANSWER
             self._rests_until = now + RESTS[min(self._rests, len(RESTS) - 1)]
             self._rests += 1
-            self.changed.set()
+            self._tell()
 
     def did(self) -> None:
         """A job went well."""
@@ -177,7 +187,7 @@ class Readiness:
 
     def _judged(self, fault: str) -> None:
         self._fault = fault
-        self.changed.set()
+        self._tell()
 
 
 def readiness_of(settings: Settings, ffmpeg: str) -> Readiness:

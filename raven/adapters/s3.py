@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as NoConnection
 
 from raven import names, tls
-from raven.errors import FULL, ConfigError, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
+from raven.errors import FULL, ClockWrong, ConfigError, NoRoom, ObjectMissing, RavenError, StorageAway, Unavailable
 from raven.ports import DELETE_BATCH, Entry, nothing
 
 if TYPE_CHECKING:
@@ -220,6 +220,8 @@ class S3Storage:
         code = _code(error)
         if code in ("NoSuchKey", "404"):
             return ObjectMissing(f"storage: no object {key}")
+        if code == "RequestTimeTooSkewed":
+            return ClockWrong("storage: it refuses the time of this host's clock; set it (timedatectl set-ntp true)")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         kind = StorageAway if status >= SERVER_FAULT else Unavailable
         return kind(f"storage: {code or error} for {key} in bucket {self._bucket}")

@@ -41,6 +41,33 @@ def test_a_clock_that_is_set_by_an_hour_changes_nothing(
     world.assert_unharmed([after], undisturbed)
 
 
+@pytest.mark.skipif(not FAKETIME.exists(), reason="needs Debian's package libfaketime: run tests/install.sh")
+@pytest.mark.parametrize("role", ["worker", "master"])
+def test_a_node_whose_clock_is_wrong_harms_no_task_and_works_once_it_is_set(
+    role: str, world: World, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The gateway refuses what is signed an hour off its own time. Who else there is does the work."""
+    clock, node = tmp_path / "clock", f"late-{role}"
+    clock.write_text("-3600\n")
+    world.start(role, node, **clock_of(clock))
+    try:
+        world.farm.until_seen()
+        tasks = [world.submit() for _ in range(3)]
+        world.farm.until(lambda: state_of(world, node).startswith("clock: "), "it says what is wrong")
+        world.assert_unharmed(tasks, undisturbed)
+        assert world.farm.database.query("SELECT * FROM holds") == []
+
+        clock.write_text("+0\n")
+        world.end("master" if role == "master" else "worker-1")
+        world.farm.until(lambda: state_of(world, node) == "", "it takes jobs again")
+        world.assert_unharmed([world.submit()], undisturbed)
+    finally:
+        clock.write_text("+0\n")
+        world.end(node)
+        for other in {"master", "worker-1"} - world.farm.daemons.keys():
+            world.again(other)
+
+
 @pytest.fixture
 def poisoned(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[None]:
     """Workers whose ffmpeg breaks on the fourth second of a film, and a watcher that is soon tired of it."""

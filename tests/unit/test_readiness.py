@@ -11,9 +11,9 @@ import pytest
 
 from raven import readiness
 from raven.alive import Alive
-from raven.errors import SourceAway, StorageAway, Unavailable
+from raven.errors import ClockWrong, SourceAway, StorageAway, Unavailable
 from raven.machine import Machine, look, slots_for
-from raven.readiness import RESTS, Readiness, Reserve, shortage
+from raven.readiness import RESTS, WRONG_CLOCK, Readiness, Reserve, shortage
 from tests.waiting import wait_until
 
 GB = 1_000_000_000
@@ -127,6 +127,12 @@ def test_a_node_that_the_storage_does_not_answer_rests_longer_and_longer_until_a
     assert rests == [*RESTS, RESTS[-1], RESTS[-1]]
     node.did()
     assert rest() == RESTS[0]
+
+
+def test_a_node_whose_clock_the_storage_refuses_says_so_while_it_rests(tmp_path: Path) -> None:
+    node = Readiness(tmp_path)
+    node.met(ClockWrong("storage: it refuses the time"))
+    assert node.obstacle("worker") == WRONG_CLOCK
 
 
 @pytest.mark.parametrize("kind", [Unavailable, SourceAway])
