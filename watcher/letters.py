@@ -18,6 +18,9 @@ MAIL = "mailto:"
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 _ADDRESS = re.compile(rf"(?=.{{3,254}}\Z)(?P<local>{_LOCAL})@(?P<domain>{_DOMAIN})")
+_ROUTED = re.compile("^-|[%!]")
+"""Not from a client: mail servers read somebody%elsewhere@here and elsewhere!somebody@here as orders to send on, for
+hosts that they trust (Postfix does so by default), and what begins with a dash as an option of a program."""
 MOST_SUBJECT, MOST_TEXT = 200, 4000
 """Characters of what a row brings with it."""
 
@@ -32,6 +35,12 @@ def address(text: str, setting: str) -> str:
 def addresses(text: str | None, setting: str) -> tuple[str, ...]:
     """By commas. Raises ConfigError."""
     return tuple(address(one, setting) for one in (text or "").split(",") if one.strip())
+
+
+def box(text: str) -> str:
+    """Whose an address is: desk+anything@ and Desk@ are mostly one box."""
+    local, _, domain = text.lower().rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Domains:
     def recipient(self, text: str) -> str:
         """The address of a row, which may hold anything. Raises OptionInvalid where no mail may go there."""
         found = _ADDRESS.fullmatch(text)
-        if found is None:
+        if found is None or _ROUTED.search(found["local"]):
             raise OptionInvalid("notify_email: it is no plain address; write one, such as desk@example.org")
         domain = found["domain"].lower()
         if not any(domain.endswith(name[1:]) if name.startswith("*.") else domain == name for name in self.names):

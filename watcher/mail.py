@@ -11,7 +11,8 @@ import structlog
 
 from raven.config import Settings
 from raven.errors import ConfigError, OptionInvalid, Unavailable
-from watcher.letters import MAIL, Domains, address, addresses, letter
+from watcher.alarms import NOBODY
+from watcher.letters import MAIL, Domains, address, addresses, box, letter
 from watcher.mailer import LATER, Mailer
 from watcher.notices import NoticeRow
 
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 
 HOUR_MS = 3_600_000
 MOST_HOUR = 100
-"""Mails to one address within an hour: a client with a thousand films, or one that means harm, is no flood."""
+"""Mails to one box within an hour: a client with a thousand films, or one that means harm, is no flood."""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Mail:
     operators: tuple[str, ...]
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _sent: dict[str, deque[int]] = field(default_factory=dict)
-    """When an address was sent something, ms, by address; in the order of the last time."""
+    """When a box was sent something, ms, by address; in the order of the last time."""
 
     @classmethod
     def of(cls, settings: Settings) -> Mail:
@@ -52,9 +53,8 @@ class Mail:
         if self.mailer is None:
             raise OptionInvalid("notify_email: no mail is sent, as RAVEN_MAIL_SERVER is not set")
         recipient = row.url.removeprefix(MAIL)
-        if recipient not in self.operators:
-            recipient = self.domains.recipient(recipient)
-        if not self._may(recipient.lower(), now):
+        # what operators are told is seldom by itself, and no client's row, whatever its address, may hold it up
+        if row.task_id != NOBODY and not self._may(self.domains.recipient(recipient), now):
             return LATER, f"{MOST_HOUR} mails have gone to this address within an hour; the others wait"
         return self.mailer.send(letter(row.id, self.sender, recipient, row.body), seconds)
 
@@ -69,7 +69,8 @@ class Mail:
                 code, fault = 0, str(error)
             log.info("operator told", to=operator, code=code, subject=text["subject"], fault=fault)
 
-    def _may(self, recipient: str, now: int) -> bool:
+    def _may(self, address: str, now: int) -> bool:
+        recipient = box(address)
         with self._lock:
             while self._sent and now - next(iter(self._sent.values()))[-1] >= HOUR_MS:
                 del self._sent[next(iter(self._sent))]  # else all addresses there ever were would be kept

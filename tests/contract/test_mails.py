@@ -159,11 +159,16 @@ def test_what_a_server_will_never_take_is_not_tried_again(where: str, farm: Farm
         ("Desk <desk@news.example>", "no plain address"),
         ("anybody@evil.example@news.example", "no plain address"),
         ("anybody%evil.example", "no plain address"),
+        ("anybody%evil.example@news.example", "no plain address"),  # Postfix would send it on, by default
+        ("evil.example!anybody@news.example", "no plain address"),
+        ("-oQ/tmp@news.example", "no plain address"),
+        ("alice@ops.example", "is not among"),  # an operator
         ("desk@news.example ", "no plain address"),
         ("dësk@news.example", "no plain address"),
     ],
 )
 def test_a_row_makes_raven_no_relay(email: str, why: str, farm: Farm, post: MailServer) -> None:
+    farm.start(mail_operators="alice@ops.example")
     task = ended(farm, email)
 
     farm.go()
@@ -194,6 +199,27 @@ def test_one_address_gets_no_flood(farm: Farm, post: MailServer) -> None:
     farm.now += 3_600_001
     farm.go()
     assert farm.rows() == [(task, "done", "sent", 2, 250)]
+
+
+def test_one_box_gets_no_flood_by_the_many_ways_to_write_its_address(post: MailServer) -> None:
+    mail = Mail.of(Settings(**settings_of(post, "sqlite:///x")))
+    local, _, domain = DESK.partition("@")
+    assert all(mail._may(f"{local}+{number}@{domain}", START) for number in range(MOST_HOUR))
+    assert not mail._may(f"{local.upper()}@{domain}", START)
+
+
+def test_no_client_can_use_up_what_operators_are_to_be_told(farm: Farm, post: MailServer) -> None:
+    """By a `notify_email` that is an operator's: who breaks something would like that nobody hears of it."""
+    farm.start(mail_operators=DESK)
+    for _ in range(MOST_HOUR + 1):
+        ended(farm, DESK)
+    farm.go()
+    assert len(post.postmaster.taken) == MOST_HOUR
+
+    trouble(farm.database, "one")
+    looked(farm, 0)
+    looked(farm, 2)
+    assert "one: quarantined" in post.postmaster.taken[-1].mail.get_content()
 
 
 def test_addresses_that_got_nothing_for_an_hour_are_not_kept_in_mind() -> None:
