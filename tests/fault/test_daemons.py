@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from raven.ports import Row
 from tests.fault.faults import Fault, Stage, kill, states_now
 from tests.fault.world import World
 from tests.waiting import wait_until
@@ -56,6 +57,28 @@ def test_an_update_of_all_nodes_one_after_the_other_costs_no_attempt(
     for task in tasks:
         assert world.farm.history(task, "encode retried") + world.farm.history(task, "prepare retried") == []
     world.end("standby")
+
+
+def test_two_masters_share_the_work_and_one_that_is_killed_is_done_without(
+    world: World, undisturbed: dict[str, bytes]
+) -> None:
+    world.start("master", "second")
+    world.farm.until_seen("second")
+    tasks = [world.submit() for _ in range(6)]
+    masters = {"master", "second"}
+    world.farm.until(lambda: masters <= {row["node"] for row in prepares(world, tasks)}, "both cut")
+    world.kill("master")
+    late = [world.submit() for _ in range(2)]
+    world.farm.until(lambda: all(world.farm.history(task, "prepare done") for task in late), "the other goes on")
+    assert {row["node"] for row in prepares(world, late)} == {"second"}
+    world.again("master")
+    world.assert_unharmed([*tasks, *late], undisturbed)
+    world.end("second")
+
+
+def prepares(world: World, tasks: list[int]) -> list[Row]:
+    """Who has begun to cut these."""
+    return [row for task in tasks for row in world.farm.history(task, "prepare started")]
 
 
 def test_all_nodes_that_are_told_to_end_at_once_finish_what_they_have(
