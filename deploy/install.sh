@@ -8,6 +8,8 @@
 # times. --no-packages: /opt/raven is there already, copied or mounted from a host that has it.
 # Tried by tests/deploy/test_install.py and, without the packages, by tests/deploy/test_five_hosts.py.
 set -eu
+# the account of the daemons reads all but the settings, also where root's files are for root alone
+umask 022
 source=$(cd "$(dirname "$0")/.." && pwd)
 packages=yes
 [ "${1:-}" != --no-packages ] || { packages=no; shift; }

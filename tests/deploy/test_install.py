@@ -32,7 +32,8 @@ class Machine:
     def install(self, *files: str) -> None:
         python = Path(sys.base_prefix) / "bin" / "python3"
         offline = OFFLINE.replace("/mnt/packages", str(self._packages))
-        self.shell(f"cd {self.source} && {offline} PYTHON={python} deploy/install.sh {' '.join(files)}")
+        # as root has it where somebody has hardened the host
+        self.shell(f"umask 077 && cd {self.source} && {offline} PYTHON={python} deploy/install.sh {' '.join(files)}")
 
     def shell(self, line: str) -> str:
         return self.host.run("sh", "-c", f"PATH=/usr/local/sbin:$PATH; {line}")

@@ -124,5 +124,6 @@ UNTESTED = {
     "iostat -x": _LOOKS,
     "ss -ltnp": _LOOKS,
     "rabbitmq-diagnostics alarms": _LOOKS,
+    "rabbitmqctl delete_queue": "an operator's after a theft; it takes a queue's name",
 }
 """Why nothing runs a line."""
