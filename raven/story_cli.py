@@ -17,6 +17,8 @@ _COLOURS = {"done": "green", "failed": "bold red", "unusable": "bold red", "give
     ("retried", "lapsed", "stalled", "foreign", "stopped", "passed on", "tried again"), "yellow"
 )
 """Of how a job came out, by the end of its event."""
+_SEVERAL = ("encode", "second", "audio", "text")
+"""Kinds of which a task has more than one job."""
 
 
 @click.command("log")
@@ -40,7 +42,8 @@ def log_command(settings: Settings, task: int, as_json: bool) -> None:
 def _told(line: Happening) -> Text:
     at = line.at.astimezone()
     colour = next((colour for outcome, colour in _COLOURS.items() if line.event.endswith(outcome)), "")
-    place = "" if line.position is None else f" #{line.position + 1}"
+    several = line.event.partition(" ")[0] in _SEVERAL
+    place = f" #{line.position + 1}" if several and line.position is not None else ""
     text = Text.assemble(
         (f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}  ", "dim"),
         f"{plain(line.node or '-'):<16}  ",

@@ -64,6 +64,16 @@ def test_log_tells_a_task_s_events_a_line_each(url: str) -> None:
     assert ".123  " in retried
 
 
+def test_log_numbers_what_there_are_several_of_alone(url: str) -> None:
+    with closing(sqlite3.connect(url.removeprefix("sqlite://"))) as connection:
+        connection.executescript(
+            "INSERT INTO jobs (id, task_id, kind, position, lane) VALUES (50, 2, 'prepare', 0, 'master');"
+            "INSERT INTO history (task_id, job_id, at, event, node) VALUES (2, 50, 9, 'prepare done', 'boss')"
+        )
+        connection.commit()
+    assert raven(url, "log", "2").stdout.splitlines()[-1].endswith("  prepare done")
+
+
 def test_log_shows_names_as_they_are_whatever_they_mean_to_a_terminal(url: str) -> None:
     assert "/srv/in/[b]film.mkv" in raven(url, "log", "1").stdout
 
