@@ -5,27 +5,28 @@ Light jobs have slots of their own, so that none of them waits behind heavy ones
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple
 from typing import Any, Literal
 
 import structlog
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
-from raven import __version__, messages, names
-from raven.alive import Alive, HoldNode
+from raven import messages, names
+from raven.alive import HoldNode
 from raven.config import Settings
 from raven.context import Context
 from raven.errors import FULL, Cancelled, ChunkUnusable, RavenError, StorageAway, Unavailable
 from raven.machine import default_slots
-from raven.messages import BadMessage, CancelJob, CancelTask, ConfirmJob, Done, Failed, Passed, Progress, Started
+from raven.messages import BadMessage, Done, Failed, Passed, Started
 from raven.ports import Broker, Consumer
 from raven.process import StopSignal
+from raven.pulse import Pulse
 from raven.readiness import Readiness
+from raven.runs import Runs, Who
 from raven.values import Value
 
 LOOK_SECONDS = 0.5
@@ -35,14 +36,6 @@ FAREWELL_SECONDS = 5.0
 log = structlog.get_logger()
 
 Handler = Callable[[Any, Context], Value]
-
-
-@dataclass(frozen=True, eq=False)
-class _Running:
-    """One run of a job. Of two attempts at one job both may run here: the first may hang past its lease."""
-
-    job: Any
-    context: Context
 
 
 class Agent:
@@ -59,24 +52,29 @@ class Agent:
         handlers: Mapping[str, Handler],
         readiness: Readiness | None = None,
     ) -> None:
-        self._settings, self._role, self._broker, self._handlers = settings, role, broker, handlers
+        self._settings, self._broker, self._handlers = settings, broker, handlers
+        self._who = Who(settings.node, role, secrets.token_hex(4))
         self._readiness = readiness or Readiness()
-        self._wake = self._readiness.wake
-        self._instance = secrets.token_hex(4)
-        self._heavy = settings.slots or default_slots(role)
+        self._runs = Runs(self._readiness.wake)
+        heavy = settings.slots or default_slots(role)
+        self._pulse = Pulse(
+            self._who,
+            lambda: (heavy, settings.light_slots),
+            settings.heartbeat_seconds,
+            (self._runs, self._readiness),
+            self._publish,
+        )
         self._draining = threading.Event()
         self._stopped = StopSignal()
         self._over = threading.Event()
-        self._running: set[_Running] = set()
-        self._lock = threading.Lock()
         self._control = broker.listener()
-        lanes = [role] * self._heavy + [names.light(role)] * settings.light_slots
+        lanes = [role] * heavy + [names.light(role)] * settings.light_slots
         self._slots = [
             threading.Thread(target=self._guarded, args=(self._slot, lane), name=f"{lane}-{n + 1}")
             for n, lane in enumerate(lanes)
         ]
         self._helpers = [
-            threading.Thread(target=self._guarded, args=(self._beat,), name=f"{role}-beat", daemon=True),
+            threading.Thread(target=self._guarded, args=(self._pulse.beat,), name=f"{role}-beat", daemon=True),
             threading.Thread(target=self._guarded, args=(self._obey,), name=f"{role}-control", daemon=True),
         ]
         self.fault: BaseException | None = None
@@ -95,9 +93,7 @@ class Agent:
         """No new job, and the running ones are stopped and given back."""
         self.drain()
         self._stopped.set()
-        with self._lock:
-            for running in self._running:
-                running.context.stop.set()
+        self._runs.stop()
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits for the slots to end; whether they did."""
@@ -107,7 +103,7 @@ class Agent:
         if any(thread.is_alive() for thread in self._slots):
             return False
         self._over.set()
-        self._wake.set()
+        self._pulse.end()
         self._helpers[0].join(FAREWELL_SECONDS)
         return True
 
@@ -140,43 +136,33 @@ class Agent:
             job = messages.read_job(delivery.body)
             handler = self._handlers.get(job.kind)
             if handler is None:
-                raise BadMessage(f"a {self._role} does not run jobs of kind {job.kind}")
+                raise BadMessage(f"a {self._who.role} does not run jobs of kind {job.kind}")
         except BadMessage as error:
             log.warning("message dead-lettered", lane=lane, fault=str(error))
             delivery.reject()
             return
         if self._settings.node in job.avoid or self._readiness.obstacle(lane):
-            if self._send(Passed(**self._about(job))):
+            if self._send(Passed(**self._who.about(job))):
                 delivery.ack()
             return
-        if not self._send(Started(**self._about(job))):
+        if not self._send(Started(**self._who.about(job))):
             return  # stopped while the broker was away: unacknowledged, so another takes it
         delivery.ack()  # from here on the lease in the database guards the job, not the broker
         self._run(job, handler)
 
-    def _about(self, job: Any) -> dict[str, Any]:
-        """What every report on a job says."""
-        node, instance = self._settings.node, self._instance
-        return {"task": job.task, "job": job.job, "attempt": job.attempt, "node": node, "instance": instance}
-
     def _run(self, job: Any, handler: Handler) -> None:
-        running = _Running(job, context := Context(changed=self._wake))
-        with self._lock:
-            self._running.add(running)
-            if self._stopped:
-                context.stop.set()
+        run = self._runs.begin(job)
         chunk = {"chunk": job.index} if hasattr(job, "index") else {}
         with structlog.contextvars.bound_contextvars(task=job.task, job=job.job, attempt=job.attempt, **chunk):
             log.debug("job begun", kind=job.kind)
             begun = time.monotonic()
-            report = self._outcome(job, handler, context, begun)
-            self._log(job, report, context, time.monotonic() - begun)
-        with self._lock:
-            self._running.discard(running)
+            report = self._outcome(job, handler, run.context, begun)
+            self._log(job, report, run.context, time.monotonic() - begun)
+        self._runs.end(run)
         self._send(report)
 
     def _outcome(self, job: Any, handler: Handler, context: Context, begun: float) -> Done | Failed:
-        about = self._about(job)
+        about = self._who.about(job)
         try:
             result = handler(job, context)
             self._readiness.did()
@@ -215,56 +201,15 @@ class Agent:
             retry_error_callback=lambda _: False,
         )
         def publish() -> bool:
-            self._broker.publish(names.REPORTS, messages.encode(report))
+            self._publish(report)
             return True
 
         return bool(publish())
 
     # beside the slots
 
-    def _beat(self) -> None:
-        """Signs of life: of the node, and of each running job."""
-        alive_at = 0.0
-        while True:
-            self._wake.clear()  # before all looks, or what comes meanwhile would wait for the next beat
-            if self._over.is_set():
-                break
-            now = time.monotonic()
-            try:
-                if now - alive_at >= self._readiness.alive_seconds or self._readiness.changed.is_set():
-                    alive_at = 0.0
-                    self._publish_alive()
-                    alive_at = now
-                for running in self._snapshot():
-                    self._publish_progress(running)
-            except Unavailable as error:
-                log.debug("no sign of life given", fault=str(error))  # the lease bears missing beats
-            self._wake.wait(max(0.0, now + self._settings.heartbeat_seconds - time.monotonic()))
-        if self._readiness.changed.is_set():  # idle slots may end before anybody was told that they do
-            with contextlib.suppress(Unavailable):
-                self._publish_alive()
-
-    def _snapshot(self) -> list[_Running]:
-        with self._lock:
-            return list(self._running)
-
-    def _publish_alive(self) -> None:
-        self._readiness.changed.clear()
-        own = Alive(
-            node=self._settings.node,
-            role=self._role,
-            instance=self._instance,
-            slots=self._heavy,
-            light=self._settings.light_slots,
-            build=__version__,
-        )
-        self._broker.publish(names.REPORTS, messages.encode(self._readiness.completed(own)))
-        self._readiness.asked()
-
-    def _publish_progress(self, running: _Running) -> None:
-        job, context = running.job, running.context
-        progress = Progress(**self._about(job), done=context.done, speed=context.speed, so_far=context.so_far)
-        self._broker.publish(names.REPORTS, messages.encode(progress))
+    def _publish(self, report: Value) -> None:
+        self._broker.publish(names.REPORTS, messages.encode(report))
 
     def _obey(self) -> None:
         while not self._over.is_set():
@@ -276,22 +221,7 @@ class Agent:
             except BadMessage as error:
                 log.warning("control not understood", fault=str(error))
                 continue
-            self._heed(control)
-
-    def _heed(self, control: CancelTask | CancelJob | ConfirmJob | HoldNode) -> None:
-        if isinstance(control, HoldNode):
-            if (control.node, control.role, control.instance) == (self._settings.node, self._role, self._instance):
+            if not isinstance(control, HoldNode):
+                self._runs.heed(control)
+            elif (control.node, control.role, control.instance) == astuple(self._who):
                 self._readiness.obey(control.hold)
-            return
-        for running in self._snapshot():
-            if isinstance(control, ConfirmJob):
-                if (control.job, control.attempt) == (running.job.job, running.job.attempt):
-                    running.context.answered(control.done)
-            elif _meant(control, running.job):
-                running.context.stop.set()
-
-
-def _meant(control: CancelTask | CancelJob, job: Any) -> bool:
-    if isinstance(control, CancelTask):
-        return bool(job.task == control.task and job.kind != "purge")
-    return bool(job.job == control.job and job.attempt < control.below)

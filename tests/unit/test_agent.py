@@ -39,8 +39,10 @@ from raven.messages import (
 from raven.model import PurgeResult
 from raven.notify import Notifier
 from raven.ports import nothing
+from raven.pulse import Pulse
 from raven.readiness import Readiness
 from raven.recheck import Recheck
+from raven.runs import Runs
 from raven.values import Value
 from tests.builders import purge_job
 from tests.waiting import wait_until
@@ -278,13 +280,17 @@ def test_the_last_that_is_heard_of_an_idle_node_is_that_it_goes() -> None:
     heard.until(Alive, state="stopping", slots=0, light=0)
 
 
-@pytest.mark.parametrize("thread", ["_next", "_publish_alive", "_heed"], ids=["slot", "beat", "control"])
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [(Agent, "_next"), (Pulse, "_node_lives"), (Runs, "heed")],
+    ids=["slot", "beat", "control"],
+)
 def test_a_daemon_of_which_a_thread_breaks_ends_for_its_supervisor(
-    thread: str, monkeypatch: pytest.MonkeyPatch
+    part: type, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would go on as a cripple: without a slot, unheard, or deaf to cancels."""
     broker = LocalBroker()
-    monkeypatch.setattr(Agent, thread, breaks)
+    monkeypatch.setattr(part, method, breaks)
     agent = Agent(SETTINGS, "master", broker, {"purge": purged})
     broker.broadcast(messages.encode(CancelTask(task=7)))
 
