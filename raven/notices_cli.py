@@ -37,7 +37,7 @@ def notices_command(settings: Settings, wanted: tuple[bool, int | None], limit: 
     log`. Mails to operators are of task 0.
     """
     again, number = wanted
-    with database_of(settings, client=True) as database:
+    with database_of(settings, client=not again) as database:
         if again and number is not None:
             send_again(database, number, time.time_ns() // 1_000_000)
             click.echo(json.dumps({"id": number, "state": "waiting"}) if as_json else f"notice {number} is sent again")

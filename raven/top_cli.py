@@ -65,7 +65,7 @@ def _table(*titles: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in titles[:-1]:
         table.add_column(title, no_wrap=True)
-    table.add_column(titles[-1])
+    table.add_column(cell(titles[-1]))
     return table
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import islice, zip_longest
 
 from raven.ports import Database
 from watcher.notices import Notices
@@ -17,6 +18,19 @@ PRUNE_SLICE = 500
 """Tasks that are looked at in one go for job rows that a watcher has left behind: hardly ever is there one."""
 
 
+NEW_SLICE = 5_000
+"""New tasks that are looked through at once for other owners'."""
+
+
+def shared(owners: Mapping[int, str], limit: int) -> list[int]:
+    """The oldest tasks, of each owner as many, by the owners of tasks."""
+    tasks: dict[str, list[int]] = {}
+    for task, owner in sorted(owners.items()):
+        tasks.setdefault(owner, []).append(task)
+    rounds = zip_longest(*tasks.values())
+    return list(islice((task for each in rounds for task in each if task is not None), limit))
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
@@ -26,6 +40,7 @@ class Tasks:
 
     def __init__(self, database: Database, clock: Callable[[], int] = _now) -> None:
         self._database, self._notices, self._clock = database, Notices(database), clock
+        self._searched = 0  # up to this new task it was looked for those of other owners
 
     def task(self, task: int) -> TaskRow | None:
         rows = self._database.query(f"SELECT {_COLUMNS} FROM tasks WHERE id = ?", (task,))
@@ -37,8 +52,23 @@ class Tasks:
         return str(rows[0]["owner"]) if rows else ""
 
     def new_tasks(self, limit: int = 200) -> list[int]:
-        """The oldest tasks that nothing was done for yet."""
-        return self._ids(f"SELECT id FROM tasks WHERE status = 'new' ORDER BY id LIMIT {int(limit)}", ())
+        """The oldest tasks that nothing was done for yet, of each owner as many.
+
+        Where more wait than are taken, others are looked for behind those of an owner that has inserted a hundred
+        thousand: slice by slice, as no index has the owners of new tasks.
+        """
+        oldest = self._new(0, limit)
+        if len(oldest) < limit:
+            return [task for task, _ in oldest]
+        further = self._new(self._searched, NEW_SLICE)
+        self._searched = further[-1][0] if len(further) == NEW_SLICE else 0
+        return shared(dict(oldest + further), limit)
+
+    def _new(self, after: int, limit: int) -> list[tuple[int, str]]:
+        rows = self._database.query(
+            f"SELECT id, owner FROM tasks WHERE status = 'new' AND id > ? ORDER BY id LIMIT {int(limit)}", (after,)
+        )
+        return [(int(row["id"]), str(row["owner"])) for row in rows]
 
     def live_tasks(self, after: int, limit: int) -> list[int]:
         """The next tasks after `after` that are not at an end; a status that no client may write counts as none."""

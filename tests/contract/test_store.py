@@ -123,6 +123,25 @@ def _new_tasks(store: Store, database: Database) -> None:
     assert Tasks(database).new_tasks(1) == [first]
 
 
+def test_a_client_that_inserts_many_tasks_keeps_none_of_others_from_being_seen(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before theirs and behind them, an import of an archive as well as an attack."""
+    monkeypatch.setattr("watcher.tasks.NEW_SLICE", 25)
+    many = [submit(database, owner="news") for _ in range(60)]
+    theirs = [submit(database, owner="sport") for _ in range(2)]
+    many += [submit(database, owner="news") for _ in range(60)]
+    tasks = Tasks(database)
+
+    looks = [tasks.new_tasks(10) for _ in range(6)]
+
+    assert looks[0] == many[:10], "there are others further on, as is seen soon"
+    assert theirs in [[task for task in look if task in theirs] for look in looks]
+    for look in looks:
+        assert len(look) == 10
+        assert [task for task in look if task in many] == many[: 10 - len(set(look) & set(theirs))]
+
+
 @case
 def _abandoned(store: Store, database: Database) -> None:
     live, deleted, ended, cleaned = (submit(database) for _ in range(4))

@@ -325,7 +325,7 @@ def test_the_commands_of_a_client_work_with_its_account(connect: Connect, server
     assert f"task {task} is cancelled" in raven(news, "cancel", task)
 
 
-@pytest.mark.parametrize("command", [("log", "1"), ("top",), ("nodes",)], ids=" ".join)
+@pytest.mark.parametrize("command", [("log", "1"), ("top",), ("nodes",), ("notices", "again", "1")], ids=" ".join)
 def test_a_client_that_runs_an_operator_s_command_is_told_whose(server: MariaDb, command: tuple[str, ...]) -> None:
     address = url(server, "news", "raven_public")
     done = CliRunner().invoke(main, command, env={"RAVEN_DATABASE": address}, catch_exceptions=False)
