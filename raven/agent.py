@@ -17,6 +17,7 @@ from tenacity import retry, retry_if_exception_type, wait_exponential
 
 from raven import messages, names
 from raven.alive import HoldNode
+from raven.capacity import Share, most_slots, share_of
 from raven.config import Settings
 from raven.context import Context
 from raven.errors import FULL, Cancelled, ChunkUnusable, RavenError, StorageAway, Unavailable
@@ -26,6 +27,7 @@ from raven.ports import Broker, Consumer
 from raven.process import StopSignal
 from raven.pulse import Pulse
 from raven.readiness import Readiness
+from raven.room import Room
 from raven.runs import Runs, Who
 from raven.values import Value
 
@@ -39,7 +41,7 @@ Handler = Callable[[Any, Context], Value]
 
 
 class Agent:
-    """Runs the jobs of a role's two lanes, in `settings.slots` (or as many as suit the host) and `light_slots` threads.
+    """Runs the jobs of a role's two lanes: in `settings.slots` or as many as fit into the host, and in `light_slots`.
 
     Between jobs it asks its readiness whether it may take another one.
     """
@@ -51,15 +53,19 @@ class Agent:
         broker: Broker,
         handlers: Mapping[str, Handler],
         readiness: Readiness | None = None,
+        whole: Share | None = None,
     ) -> None:
+        """`whole`: what the host has for heavy jobs, where no setting says how many it runs."""
         self._settings, self._broker, self._handlers = settings, broker, handlers
         self._who = Who(settings.node, role, secrets.token_hex(4))
         self._readiness = readiness or Readiness()
         self._runs = Runs(self._readiness.wake)
-        heavy = settings.slots or default_slots(role)
+        heavy = most_slots(whole) if whole else settings.slots or default_slots(role)
+        rooms = (Room(whole, heavy, self._readiness.tell), Room(None, settings.light_slots, self._readiness.tell))
+        self._rooms = dict(zip((role, names.light(role)), rooms, strict=True))
         self._pulse = Pulse(
             self._who,
-            lambda: (heavy, settings.light_slots),
+            lambda: (rooms[0].slots, rooms[1].slots),
             settings.heartbeat_seconds,
             (self._runs, self._readiness),
             self._publish,
@@ -87,6 +93,8 @@ class Agent:
     def drain(self) -> None:
         """No new job; the running ones end."""
         self._draining.set()
+        for room in self._rooms.values():
+            room.close()
         self._readiness.leave()
 
     def stop(self) -> None:
@@ -94,6 +102,11 @@ class Agent:
         self.drain()
         self._stopped.set()
         self._runs.stop()
+        self._look()
+
+    def _look(self) -> None:
+        for room in self._rooms.values():
+            room.look()
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits for the slots to end; whether they did."""
@@ -118,12 +131,13 @@ class Agent:
     # a slot
 
     def _slot(self, lane: str) -> None:
-        consumer = self._broker.consumer(names.lane_queue(lane), prefetch=1)
+        consumer, room = self._broker.consumer(names.lane_queue(lane), prefetch=1), self._rooms[lane]
         while not self._draining.is_set():
             if self._readiness.obstacle(lane):
                 consumer.pause()
+                room.pass_turn()
                 self._draining.wait(LOOK_SECONDS)
-            else:
+            elif room.turn(LOOK_SECONDS):
                 self._next(consumer, lane)
         consumer.pause()
 
@@ -148,23 +162,25 @@ class Agent:
         if not self._send(Started(**self._who.about(job))):
             return  # stopped while the broker was away: unacknowledged, so another takes it
         delivery.ack()  # from here on the lease in the database guards the job, not the broker
-        self._run(job, handler)
+        self._run(job, handler, lane)
 
-    def _run(self, job: Any, handler: Handler) -> None:
+    def _run(self, job: Any, handler: Handler, lane: str) -> None:
         run = self._runs.begin(job)
         chunk = {"chunk": job.index} if hasattr(job, "index") else {}
         with structlog.contextvars.bound_contextvars(task=job.task, job=job.job, attempt=job.attempt, **chunk):
             log.debug("job begun", kind=job.kind)
-            begun = time.monotonic()
-            report = self._outcome(job, handler, run.context, begun)
-            self._log(job, report, run.context, time.monotonic() - begun)
+            came = time.monotonic()
+            report = self._outcome(job, handler, run.context, lane)
+            self._log(job, report, run.context, time.monotonic() - came)
         self._runs.end(run)
         self._send(report)
 
-    def _outcome(self, job: Any, handler: Handler, context: Context, begun: float) -> Done | Failed:
+    def _outcome(self, job: Any, handler: Handler, context: Context, lane: str) -> Done | Failed:
         about = self._who.about(job)
         try:
-            result = handler(job, context)
+            with self._rooms[lane].entered(share_of(job), context.stop):
+                begun = time.monotonic()
+                result = handler(job, context)
             self._readiness.did()
             seconds = round(time.monotonic() - begun, 3)
             return Done(**about, seconds=seconds, result=result.model_dump(mode="json"))
@@ -223,5 +239,6 @@ class Agent:
                 continue
             if not isinstance(control, HoldNode):
                 self._runs.heed(control)
+                self._look()
             elif (control.node, control.role, control.instance) == astuple(self._who):
                 self._readiness.obey(control.hold)

@@ -69,7 +69,7 @@ class Settings(BaseModel):
         default=None,
         ge=1,
         le=256,
-        description="Heavy jobs that a worker or master runs side by side; the default is by cores and memory.",
+        description="Heavy jobs that a worker or master runs side by side; by default what fits into cores and memory.",
     )
     light_slots: int = Field(
         default=1,

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from raven.capacity import MOST, USUAL, Share, host, how_many
 from raven.environment import without_secrets
 
-CORES_A_SLOT = 2
-"""An encode uses about two: its encoders have threads of their own, its decoder and its filters too."""
-MEMORY_A_SLOT = 3 << 29
-"""Bytes, 1.5 GiB: an encode of the default profile's eight rungs has 1.23 GiB resident at 1080p (measured)."""
 MASTER_SLOTS = 4
 """The most by default: cutting is reading and writing, and more of it at once only fills the disk."""
 
@@ -48,16 +45,16 @@ def look(folder: Path | None) -> Machine:
     return Machine(cores(), os.getloadavg()[0], total, free, disk)
 
 
-def default_slots(role: Literal["master", "worker"]) -> int:
-    """Heavy jobs that a daemon runs side by side on this host when no setting says how many."""
-    return slots_for(role, cores(), _memory()[0])
+def host_share(reserve: int = 0) -> Share:
+    """What this host has for encodes; `reserve`: bytes of memory that are to stay free."""
+    total = _memory()[0]
+    return host(cores(), total - reserve if total else None)
 
 
-def slots_for(role: Literal["master", "worker"], cpus: int, memory_total: int) -> int:
-    """By cores and, where it is known, by memory."""
-    by_cores = cpus // CORES_A_SLOT
-    slots = min(by_cores, memory_total // MEMORY_A_SLOT) if memory_total else by_cores
-    return max(1, min(slots, MASTER_SLOTS if role == "master" else 256))
+def default_slots(role: Literal["master", "worker"], whole: Share | None = None) -> int:
+    """Heavy jobs that a daemon runs side by side when no setting says how many; encodes of eight rungs of 1080p."""
+    slots = how_many(whole or host_share(), (), USUAL)
+    return min(slots, MASTER_SLOTS) if role == "master" else min(slots, MOST)
 
 
 def cores() -> int:

@@ -105,7 +105,7 @@ class Readiness:
         word = found.partition(":")[0]  # figures change all the time
         if self._words.setdefault(lane, word) != word:
             self._words[lane] = word
-            self._tell()
+            self.tell()
         return found
 
     def _obstacle(self, lane: str) -> str:
@@ -131,7 +131,8 @@ class Readiness:
 
     # what changes it
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """A sign of life now: there is something new to say."""
         self.changed.set()
         self.wake.set()
 
@@ -144,17 +145,17 @@ class Readiness:
         if hold != self.hold:
             log.info("held" if hold else "takes jobs", reason=hold)
             self.hold = hold
-            self._tell()
+            self.tell()
 
     def leave(self) -> None:
         """The daemon ends."""
         self._leaves = True
-        self._tell()
+        self.tell()
 
     def ran_out(self) -> None:
         """A job found no room for its files."""
         self._full_until = time.monotonic() + FULL_SECONDS
-        self._tell()
+        self.tell()
 
     def met(self, error: RavenError) -> None:
         """A job ended by this: it may tell of the node."""
@@ -166,7 +167,7 @@ class Readiness:
             self._rests_for = WRONG_CLOCK if isinstance(error, ClockWrong) else NO_ANSWER
             self._rests_until = now + RESTS[min(self._rests, len(RESTS) - 1)]
             self._rests += 1
-            self._tell()
+            self.tell()
 
     def did(self) -> None:
         """A job went well."""
@@ -187,7 +188,7 @@ class Readiness:
 
     def _judged(self, fault: str) -> None:
         self._fault = fault
-        self._tell()
+        self.tell()
 
 
 def readiness_of(settings: Settings, ffmpeg: str) -> Readiness:

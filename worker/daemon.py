@@ -5,6 +5,7 @@ from __future__ import annotations
 from raven.agent import Agent
 from raven.config import Settings, ffmpeg_path
 from raven.daemon import Signals, daemon_command, serve
+from raven.machine import host_share
 from raven.notify import Notifier
 from raven.ports import Broker, Storage
 from raven.readiness import Readiness, readiness_of
@@ -31,7 +32,8 @@ def build_agent(settings: Settings, broker: Broker, storage: Storage, readiness:
         "audio": lambda job, context: encode_audio(job, context, tools),
         "text": lambda job, context: make_text(job, context, tools),
     }
-    return Agent(settings, "worker", broker, handlers, readiness)
+    whole = None if settings.slots else host_share(settings.reserve_memory)
+    return Agent(settings, "worker", broker, handlers, readiness, whole)
 
 
 def run(settings: Settings, signals: Signals, notifier: Notifier) -> None:

@@ -14,7 +14,7 @@ from raven.config import Settings, ffmpeg_path
 from raven.doctor.findings import Area, Finding, judge_build, listed
 from raven.environment import without_secrets
 from raven.errors import ConfigError, RavenError
-from raven.machine import default_slots, ffmpeg_build, look, size
+from raven.machine import default_slots, ffmpeg_build, host_share, look, size
 from raven.readiness import Reserve, shortage
 from raven.sandbox import network_is_cut
 from raven.selftest import self_test
@@ -89,12 +89,13 @@ def machine(settings: Settings) -> Iterator[Finding]:
 
 
 def _slots(settings: Settings) -> Finding:
-    fitting = default_slots("worker")
+    fitting = default_slots("worker", host_share(settings.reserve_memory))
     slots = settings.slots or fitting
     if slots > 2 * fitting:
         todo = "leave RAVEN_SLOTS unset, or give this host more cores and memory"
         return _MACHINE.warning("slots", f"{slots}, where {fitting} suit its cores and memory", todo)
-    return _MACHINE.ok("slots", f"{slots} heavy jobs side by side in a worker")
+    which = "heavy jobs" if settings.slots else "encodes of eight rungs of 1080p"
+    return _MACHINE.ok("slots", f"{slots} {which} side by side in a worker")
 
 
 def _walls() -> Finding:

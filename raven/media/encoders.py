@@ -31,6 +31,11 @@ def encoder_arguments(rendition: Rendition, grid: Grid, spare: Span = NONE) -> l
     return flags
 
 
+def threads_of(rendition: Rendition) -> int:
+    """How many its encoder has. SVT-AV1 with a cap gives the same bytes twice only with one."""
+    return 1 if rendition.codec == "libsvtav1" and rendition.maxrate is not None else rendition.threads
+
+
 def _x264(rendition: Rendition, gop: int, spare: Span) -> list[str]:
     # each chunk is a film to x264, whose first IDR would have a quantiser 1.4 times that of all others: these have
     # `ipratio` taken off what the P-frames before them had. Its share of the rate times 1.4 makes it their equal
@@ -84,8 +89,7 @@ def _svt_av1(rendition: Rendition, gop: int, _: Span) -> list[str]:
         "keyint": str(gop),  # a key frame every GOP, at exact frames
         "irefresh-type": "2",  # key frames that close the GOP, not forward key frames
         "scd": "0",  # no key frame but the grid's
-        # with a cap, two runs give the same bytes only without parallelism in the encoder; rungs still run side by side
-        "lp": "1" if rendition.maxrate is not None else str(rendition.threads),
+        "lp": str(threads_of(rendition)),
         **rendition.options,
     }
     return ["-svtav1-params", _joined(parameters)]

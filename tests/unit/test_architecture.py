@@ -23,7 +23,7 @@ PURE = (
     "watcher.updates",
     "watcher.callbacks",
     "watcher.letters",
-    *(f"raven.{name}" for name in ("names", "model", "messages", "alive", "errors", "profile")),
+    *(f"raven.{name}" for name in ("names", "model", "messages", "alive", "errors", "profile", "capacity")),
     "raven.doctor.findings",
 )
 OPENS_SOURCES = frozenset({"raven.media.probe", "raven.check.readers", "raven.check.load"})

@@ -11,8 +11,9 @@ import pytest
 
 from raven import readiness
 from raven.alive import Alive
+from raven.capacity import host
 from raven.errors import ClockWrong, SourceAway, StorageAway, Unavailable
-from raven.machine import Machine, look, slots_for
+from raven.machine import Machine, default_slots, look
 from raven.readiness import RESTS, WRONG_CLOCK, Readiness, Reserve, shortage
 from tests.waiting import wait_until
 
@@ -26,19 +27,29 @@ WORKER = Alive(node="n1", role="worker", slots=4, light=2, build="1")
 
 @pytest.mark.parametrize(
     ("cpus", "memory", "slots"),
-    [(1, 64 * GB, 1), (2, 64 * GB, 1), (3, 64 * GB, 1), (4, 64 * GB, 2), (64, 64 * GB, 32), (64, 8 * GB, 4), (8, 0, 4)],
+    [
+        (1, 64 * GB, 1),
+        (2, 64 * GB, 1),
+        (3, 64 * GB, 1),
+        (4, 64 * GB, 2),
+        (64, 64 * GB, 32),
+        (64, 8 * GB, 6),
+        (8, None, 4),
+    ],
 )
-def test_a_worker_has_a_slot_for_two_cores_as_far_as_memory_goes(cpus: int, memory: int, slots: int) -> None:
-    assert slots_for("worker", cpus, memory) == slots
+def test_a_worker_has_a_slot_of_the_usual_size_for_two_cores_as_far_as_memory_goes(
+    cpus: int, memory: int | None, slots: int
+) -> None:
+    assert default_slots("worker", host(cpus, memory)) == slots
 
 
 def test_the_smallest_host_has_a_slot_too() -> None:
-    assert slots_for("worker", 1, 1 << 28) == 1
-    assert slots_for("master", 1, 1 << 28) == 1
+    assert default_slots("worker", host(1, 1 << 28)) == 1
+    assert default_slots("master", host(1, 1 << 28)) == 1
 
 
 def test_a_master_cuts_a_few_films_at_once_however_large_its_host_is() -> None:
-    assert [slots_for("master", cpus, 64 * GB) for cpus in (2, 4, 64)] == [1, 2, 4]
+    assert [default_slots("master", host(cpus, 64 * GB)) for cpus in (2, 4, 64)] == [1, 2, 4]
 
 
 def test_the_host_is_known(tmp_path: Path) -> None:
