@@ -14,6 +14,8 @@ from watcher.rows import ENDED, HELD, TaskRow, TaskState, states
 _COLUMNS = ", ".join(f.name for f in fields(TaskRow))
 SLICE = 5_000
 """Tasks that are looked at in one go for rows that a client has deleted."""
+GONE = 200
+"""Of those, that are planned in one turn: a client may delete a hundred thousand at once."""
 PRUNE_SLICE = 500
 """Tasks that are looked at in one go for job rows that a watcher has left behind: hardly ever is there one."""
 
@@ -126,7 +128,8 @@ class Tasks:
     def deleted(self, after: int, limit: int = SLICE) -> tuple[list[int], int]:
         """Of the next tasks after `after` that have jobs, those whose row is gone; and where to go on, 0 at the end.
 
-        Every task that has jobs has one of two kinds of which there are few: chunks are not looked at.
+        No more than are planned within a second or two, as all else waits for that. Every task that has jobs has one of
+        two kinds of which there are few: chunks are not looked at.
         """
         some = " UNION ".join(
             f"SELECT task_id FROM (SELECT task_id FROM jobs WHERE kind = '{kind}' AND task_id > ? ORDER BY task_id"
@@ -139,6 +142,8 @@ class Tasks:
             (after, after),
         )
         gone = [int(row["id"]) for row in rows if row["found"] is None]
+        if len(gone) > GONE:
+            return gone[:GONE], gone[GONE - 1]
         return gone, int(rows[-1]["id"]) if len(rows) == limit else 0
 
     def known(self, task: int) -> bool:

@@ -187,6 +187,24 @@ def _deleted(store: Store, database: Database) -> None:
     assert Tasks(database).deleted(0, 2) == ([tasks[0]], tasks[1]), "slice by slice"
 
 
+def test_a_client_that_deletes_many_tasks_holds_up_no_turn_for_all_of_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.tasks.GONE", 3)
+    tasks = [submit(database) for _ in range(8)]
+    for task in tasks:
+        add(Store(database), task, "prepare")
+    database.execute("DELETE FROM tasks WHERE id > ?", (tasks[0],))
+
+    looks, after = [], 0
+    for _ in range(3):
+        gone, after = Tasks(database).deleted(after)
+        looks.append(gone)
+
+    assert looks == [tasks[1:4], tasks[4:7], tasks[7:]]
+    assert after == 0
+
+
 @case
 def _owner(store: Store, database: Database) -> None:
     task = submit(database, owner="tv")
