@@ -37,7 +37,7 @@ LOOKED_UP_SECONDS = 60.0
 STRUCTURED = ("task", "job", "chunk", "attempt", "kind", "role", "node", "event")
 """Fields of an event that servers find without reading the JSON: who did what, for which task."""
 SD_ID = "raven@32473"
-"""Raven has no enterprise number of its own; this is the one that is free for all (RFC 5612)."""
+"""Raven has registered no enterprise number; this one is reserved for examples, so it is nobody else's (RFC 5612)."""
 
 _SEVERITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 _LOCAL7 = logging.handlers.SysLogHandler.LOG_LOCAL7
