@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
+from raven import messages, names
 from raven.alive import Alive, HoldNode
 from raven.messages import RESULTS, Control, Job, Report, read_control
 from raven.values import Rarely, Value
@@ -181,3 +183,20 @@ def test_a_class_that_is_new_is_told_with_the_line_that_it_needs() -> None:
         by: str = ""
 
     assert complaints(Stamp) == ['Stamp is new in messages: add "Stamp": "at by" to FROZEN in this test']
+
+
+RELEASED = sorted((Path(__file__).parents[1] / "wire").glob("*.jsonl"))
+"""What daemons of other versions have sent, one message a line; the first is from before the keys were frozen."""
+
+
+@pytest.mark.parametrize("file", RELEASED, ids=lambda file: file.stem)
+def test_what_other_versions_have_sent_is_read_and_would_be_sent_by_this_one_in_the_same_bytes(file: Path) -> None:
+    """So what is on its way during an update is read on both sides of it."""
+    seen = set()
+    for line in file.read_text("utf-8").splitlines():
+        sent = json.loads(line)
+        read = {names.REPORTS: messages.read_report, "control": messages.read_control}
+        message = read.get(sent["queue"], messages.read_job)(sent["body"].encode())
+        assert messages.encode(message).decode() == sent["body"]
+        seen.add(type(message).__name__)
+    assert seen >= {"PrepareJob", "EncodeJob", "AudioJob", "TextJob", "PublishJob", "PurgeJob", "Done", "Alive"}
