@@ -20,6 +20,7 @@ from raven import messages, names
 from raven.adapters.local_broker import LocalBroker
 from raven.agent import Agent, Handler
 from raven.alive import Alive, HoldNode
+from raven.capacity import CORE, Share
 from raven.config import Settings
 from raven.context import Context
 from raven.daemon import serve
@@ -44,7 +45,7 @@ from raven.readiness import Readiness
 from raven.recheck import Recheck
 from raven.runs import Runs
 from raven.values import Value
-from tests.builders import purge_job
+from tests.builders import encode_job, purge_job
 from tests.waiting import wait_until
 
 SETTINGS = Settings(node="n1", slots=1, light_slots=1, heartbeat_seconds=0.01)
@@ -333,3 +334,32 @@ def test_a_daemon_says_when_it_is_ready_that_it_lives_and_when_it_drains(tmp_pat
         may_end.set()
         daemon.join(20)
     assert not daemon.is_alive()
+
+
+@pytest.mark.parametrize("word", ["cancelled", "drained", "stopped"])
+def test_a_job_that_waits_for_room_counts_as_running_and_is_given_back_at_a_word(word: str) -> None:
+    """The small job before it goes on, unless it is told to stop too."""
+    may_end = Event()
+
+    def small(job: PurgeJob, context: Context) -> Value:
+        while not may_end.wait(0.01):
+            context.stop.check()
+        return PurgeResult(objects=0)
+
+    broker, whole = LocalBroker(), Share(2 * CORE, 1 << 40)
+    heard, large = Heard(broker), encode_job().model_copy(update={"job": 99})
+    agent = Agent(SETTINGS, "worker", broker, {"purge": small, "encode": purged}, whole=whole)
+    agent.start()
+    for job in (purge_job(), large):
+        broker.publish(names.lane_queue("worker"), messages.encode(job))
+        heard.until(Started, job=job.job)
+    heard.until(Progress, job=99)
+
+    if word == "cancelled":
+        heard.say(CancelJob(job=99, below=large.attempt + 1))
+    else:
+        (agent.drain if word == "drained" else agent.stop)()
+    heard.until(Failed, job=99, cancelled=True)
+    may_end.set()
+    agent.stop()
+    assert agent.join(10)
