@@ -292,7 +292,11 @@ def make_sources(folder: Path) -> None:
 
 
 def start_nodes(world: World, *, disks: bool) -> None:
-    """Two of each, and a third worker; the first ones have small disks, and the watchers' clocks can be set."""
+    """Two of each, and a third worker; the first ones have small disks, and the watchers' clocks can be set.
+
+    Of watchers alone: under libfaketime a short `time.sleep` now and then ends with EINVAL, which fails a master's job;
+    a worker and a master with a wrong clock have a test of their own (test_machine.py).
+    """
     for role, nodes in (("watcher", WATCHERS), ("master", MASTERS), ("worker", WORKERS)):
         for node in nodes:
             settings = {"RAVEN_ATTEMPTS": "100"}  # a job that is hit by chance five times has done nothing wrong
