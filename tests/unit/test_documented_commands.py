@@ -19,7 +19,7 @@ from watcher.daemon import main as watcher_main
 from worker.daemon import main as worker_main
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/runbook.md", "docs/design.md")
+PAGES = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/runbook.md", "docs/design.md", "docs/decisions.md")
 PLACEHOLDERS = {"ID": "1", "TASK": "1", "DIR": "out", "N": "2"}
 
 
