@@ -7,26 +7,22 @@ chunks do not decode. Slower, always right.
 
 from __future__ import annotations
 
-import io
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import av.filter
 
-from master.cut import EARLY_AUDIO, AudioCopy, lasting, nut_holds
+from master.cut import lasting
 from master.lossless import Chunk, coding_of, silent
 from raven.errors import SourceUnreadable
-from raven.media.filters import SHIFT, deinterlace_filter
-from raven.media.jitter import Jitter
+from raven.media.filters import deinterlace_filter
 from raven.model import VideoFacts
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -42,7 +38,10 @@ class Conformer:
         self._decoder = source.stream.codec_context
         self._decoder.flush_buffers()  # the probe has decoded a little already
         self._filter = _deinterlacer(source.stream, self._facts) if self._facts.interlaced != "no" else None
-        self._decoded = 0
+        self._lasts: deque[Fraction] = deque()
+        """How many places each of the decoded frames takes that have no time, those first that are laid next."""
+        self._next = Fraction(0)
+        """Where the next frame without a time belongs."""
         self._held: VideoFrame | None = None
         self._place = 0
         """Of the held frame."""
@@ -93,7 +92,7 @@ class Conformer:
             self._lay(_filtered(self._filter))
         if self._held is None:
             raise SourceUnreadable("the source has no video frame that can be decoded")
-        self._show(max(self._place + 1, self._end))
+        self._show(max(self._place + 1, self._end, 0 if self._facts.timed else _nearest(self._next)))
         if len(self._open) > 1 and self._grid.chunk_count(self.frames) == self._handed + 1:
             long, short = self._open
             short.close()
@@ -108,7 +107,9 @@ class Conformer:
         return self._handed
 
     def _take(self, frames: Iterable[VideoFrame]) -> None:
-        frames = [_retimed(frame) for frame in frames] if self._facts.decode_timed else frames
+        frames = [_retimed(frame) for frame in frames] if self._facts.decode_timed else list(frames)
+        for frame in frames:
+            self._lasts.extend([self._fields(frame)] * (2 if self._facts.fields else 1))
         if self._filter is None:
             self._lay(frames)
             return
@@ -116,15 +117,24 @@ class Conformer:
             self._filter.push(frame)
             self._lay(_filtered(self._filter))
 
+    def _fields(self, frame: VideoFrame) -> Fraction:
+        """How many places a frame is shown for: by pulldown one and a half, or two or three (ISO/IEC 13818-2, 6.3.10,
+        repeat_first_field). Of streams without times only the parser of MPEG video tells it."""
+        if self._facts.codec != "mpeg2video" or not frame.duration or frame.time_base is None:
+            return Fraction(1)
+        rate = self._grid.rate / (2 if self._facts.fields else 1)
+        halves = round(2 * frame.duration * frame.time_base * rate)
+        return Fraction(halves, 2) if 2 <= halves <= MOST_HALVES else Fraction(1)
+
     def _lay(self, frames: Iterable[VideoFrame]) -> None:
         """Puts each frame at its place; the one before is held until there, and of two at one place the later stays."""
         for frame in frames:
-            place = self._decoded
+            place = _nearest(self._next)
             if self._facts.timed:
                 time = frame.pts
                 tick = Fraction(frame.time_base or self._tick)
                 place = self._place + 1 if time is None else self._source.frame_at(time * tick)
-            self._decoded += 1
+            self._next += self._lasts.popleft() if self._lasts else 1
             if place < 0 or (self._held is not None and place < self._place):
                 continue
             self._show(place)
@@ -156,114 +166,18 @@ class Conformer:
         self._source.ready(self._handed - 1, chunk.path)
 
 
+MOST_HALVES = 6
+"""Fields for which a frame can be shown: three frames, in a progressive sequence."""
+
+
+def _nearest(place: Fraction) -> int:
+    return math.floor(place + Fraction(1, 2))
+
+
 def _retimed(frame: VideoFrame) -> VideoFrame:
     """A frame that is shown when the packet was due that brought it out."""
     frame.pts = frame.dts
     return frame
-
-
-JITTER = Fraction(1, 50)
-"""Seconds that a frame of sound may be off its place: time stamps in milliseconds are, and a frame may be shorter."""
-
-
-class SoundConformer:
-    """The sound of a track whose packets NUT cannot hold, decoded, in one object. As `AudioCopy`."""
-
-    def __init__(self, stream: AudioStream, origin: Fraction, path: Path) -> None:
-        self.path, self.packets, self.length = path, 0, Fraction(0)
-        context = stream.codec_context
-        self._decoder, self._origin = context, origin
-        self._container = av.open(str(path), "w", format="nut", options={"fflags": "+bitexact", "write_index": "0"})
-        self._rate = context.sample_rate
-        # floats hold what any decoder gives; one layout, whatever the source changes to in its middle
-        self._samples = av.AudioResampler(format="flt", layout=context.layout, rate=self._rate)
-        self._stream = self._container.add_stream("pcm_f32le", rate=self._rate, layout=context.layout.name)
-        self._jitter = Jitter(Fraction(1, self._rate))
-        self._waiting: deque[AudioFrame] = deque()
-        """Their times are not settled yet."""
-        self._next: Fraction | None = None
-        """Where the next frame should begin, seconds from the origin."""
-
-    def feed(self, packet: Packet) -> None:
-        """Takes the next packet of the track; what is damaged is left out, its time is silence."""
-        try:
-            frames = self._decoder.decode(packet)
-        except av.error.FFmpegError:
-            return
-        for frame in frames:
-            self._take(frame)
-
-    def close(self) -> None:
-        self._settled(self._jitter.finish())
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-    def _take(self, frame: AudioFrame) -> None:
-        if frame.pts is None or frame.time_base is None:
-            self._settled(self._jitter.finish())
-            self._write(frame, None)
-            return
-        told = frame.pts * Fraction(frame.time_base) - self._origin
-        self._waiting.append(frame)
-        length = round(Fraction(frame.samples * self._rate, frame.sample_rate))
-        self._settled(self._jitter.push(round(told * self._rate), length))
-
-    def _settled(self, times: list[int]) -> None:
-        for time in times:
-            self._write(self._waiting.popleft(), Fraction(time, self._rate))
-
-    def _write(self, frame: AudioFrame, told: Fraction | None) -> None:
-        start = self._next
-        if told is not None and (self._next is None or abs(told - self._next) > JITTER):
-            start = told
-        if start is None or (self._next is not None and start < self._next):
-            return  # heard already, or of no time
-        self._next = start + Fraction(frame.samples, frame.sample_rate)
-        if self._next <= -EARLY_AUDIO:
-            return
-        for piece in self._samples.resample(frame):
-            piece.pts = round((start + SHIFT) * self._rate)
-            piece.time_base = Fraction(1, self._rate)
-            start += Fraction(piece.samples, self._rate)
-            self._container.mux(self._stream.encode(piece))
-            self.packets += 1
-        self.length = max(self.length, self._next)
-
-
-PLAIN_SOUND = {"aac", "aac_latm", "ac3", "amr_nb", "amr_wb", "eac3", "flac", "mp1", "mp2", "mp3", "opus", "vorbis"}
-"""Codecs whose decoders want nothing of the container but what NUT carries. Windows Media, ADPCM and others want more,
-such as the size of their blocks."""
-
-
-def audio_copy(stream: AudioStream, origin: Fraction, path: Path) -> AudioCopy | SoundConformer:
-    """The way in for a track: its packets, or where NUT cannot hold them its samples."""
-    name = stream.codec_context.codec.canonical_name
-    plain = name in PLAIN_SOUND or name.startswith("pcm_")
-    if not plain or not nut_holds(stream):
-        return SoundConformer(stream, origin, path)
-    return AudioCopy(_without_blocks(stream) if name in MPEG_SOUND else stream, origin, path)
-
-
-MPEG_SOUND = {"mp1", "mp2", "mp3"}
-
-
-def _without_blocks(stream: AudioStream) -> AudioStream:
-    """The same stream as NUT tells of it, which is without the size of its blocks.
-
-    AVI, WAV and others state one. By it the muxer foretells the headers of MPEG audio, and wherever packets are of two
-    sizes (44.1 kHz) nobody can read what it writes. PyAV cannot take it off a stream, NUT does.
-    """
-    told, tick = io.BytesIO(), Fraction(stream.time_base or 1)
-    with av.open(told, "w", format="nut") as container:
-        packet = av.Packet(bytes(16))  # of a file without a packet libavformat makes nothing
-        packet.stream = container.add_stream_from_template(stream, opaque=True)
-        packet.pts = packet.dts = 0
-        packet.time_base = tick
-        container.mux_one(packet)
-    told.seek(0)
-    bare = av.open(told, format="nut").streams.audio[0]
-    bare.time_base = tick
-    return bare
 
 
 def _deinterlacer(stream: VideoStream, facts: VideoFacts) -> av.filter.Graph:

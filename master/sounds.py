@@ -26,7 +26,7 @@ from raven.model import AudioFacts
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
-    from master.conform import SoundConformer
+    from master.conform_sound import SoundConformer
     from master.cut import AudioCopy, Packet
 
 _TURN = Fraction(WRAP, CLOCK)
@@ -37,7 +37,7 @@ class _Sound:
     """One track on its way into its object, its packets without the jitter of their times."""
 
     def __init__(self, stream: AudioStream, origin: Fraction, path: Path) -> None:
-        from master.conform import audio_copy  # noqa: PLC0415 - probing alone needs no muxer
+        from master.conform_sound import audio_copy  # noqa: PLC0415 - probing alone needs no muxer
 
         self._copy: AudioCopy | SoundConformer = audio_copy(stream, origin, path)
         self._jitter = Jitter(Fraction(stream.time_base or 1))

@@ -82,6 +82,34 @@ def test_a_source_whose_chunks_do_not_decode_is_decoded_whole_and_none_of_its_fr
     check_lossless(film, source, 210 if make is broken_stretch else FRAMES)
 
 
+PULLDOWN = (0x82, 0x00, 0x02, 0x80)
+"""top_field_first and repeat_first_field of four frames of film, which take ten fields (ISO/IEC 13818-2, 6.3.10)."""
+
+
+def pulled_down(folder: Path) -> Path:
+    """MPEG-2 as a DVD has film: each second frame says that its first field is shown once more."""
+    film = clip(folder / "flat.m2v", "-r", "30000/1001", "-c:v", "mpeg2video", "-g", "12", "-q:v", "3", frames=96)
+    data, frames = bytearray(film.read_bytes()), 0
+    for mark in re.finditer(b"\x00\x00\x01\xb5", bytes(data)):
+        kind, place = data[mark.end()] >> 4, mark.end()
+        if kind == 1:  # sequence extension: not progressive_sequence
+            data[place + 1] &= ~0x08
+        if kind == 8:  # picture coding extension: progressive_frame
+            data[place + 3] = data[place + 3] & ~0x82 | PULLDOWN[frames % 4]
+            data[place + 4] |= 0x80
+            frames += 1
+    assert frames == 96
+    (folder / "film.m2v").write_bytes(data)
+    return folder / "film.m2v"
+
+
+def test_a_stream_without_times_is_as_long_as_its_pulldown_makes_it(raven: Raven, tmp_path: Path) -> None:
+    """Else film from a DVD, as a raw stream, ran a quarter too fast."""
+    source = pulled_down(tmp_path)
+    film = raven.encode(source, tmp_path / "out", "lossless")
+    check_lossless(film, source, 120, distinct=90)
+
+
 def test_a_pipe_whose_chunks_do_not_decode_cannot_be_read_again(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.avi"
     os.mkfifo(pipe)

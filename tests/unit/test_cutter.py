@@ -16,7 +16,7 @@ import av
 import pytest
 
 from master.ahead import cutter_command
-from master.conform import audio_copy
+from master.conform_sound import audio_copy
 from master.cut import EARLY_AUDIO, LEAD_OUT, AudioCopy, VideoCutter, VideoSource
 from master.cutter import Event, Order, cut
 from master.prepare import _child
