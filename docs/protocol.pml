@@ -50,7 +50,7 @@ byte cutDone, chunkDone, purgeDone, cutStopped, chunkStopped;
 /* The storage */
 bit packets[2];                 /* chunk objects, by way */
 byte segment = NOTHING;         /* 1 + the way of the chunk that it was made of */
-bit sheet;                      /* task.json, written last */
+byte sheet = NOTHING;           /* task.json, written last: 1 + the way of its film */
 
 byte busy;                      /* nodes that have an order */
 bit litter;                     /* a node died: what it had stored is left to scrub */
@@ -139,7 +139,7 @@ end:
 
     /* Ends */
     :: atomic { !spent && task == LIVE && !OPEN(cut) && !OPEN(chunk) && chunk != DONE -> task = FAILED; stop_waiting() }
-    :: atomic { !spent && task == LIVE && chunk == DONE -> assert(segment == 1 + way); task = FINISHED; sheet = 1 }
+    :: atomic { !spent && task == LIVE && chunk == DONE -> assert(segment == 1 + way); task = FINISHED; sheet = 1 + way }
     :: atomic { !spent && task == FINISHED && purge == ABSENT -> purgeAll = 0; order_purge() }
     :: atomic { !spent && (task == FAILED || task == DELETED) && purge == ABSENT && !OPEN(cut) && !OPEN(chunk) ->
         purgeAll = 1; order_purge() }
@@ -177,7 +177,7 @@ end:
     :: atomic { !spent && cutOrders -> take(cutOrders, n); conform = HAS(cutConforms, n);
         begun(cut, cutAttempt, n) };
        if
-       :: atomic { (conform == CONFORM || !sheet || !SEES) -> GAP
+       :: atomic { if :: SEES && sheet == 1 + CONFORM -> conform = CONFORM :: else fi; GAP
             if :: conform == CONFORM -> packets[COPY] = 0 :: else fi; packets[conform] = 1 };
           if
           :: atomic { PUT(cutDone, n); busy--; n = 0; conform = 0 }
@@ -215,7 +215,7 @@ end:
        if
        :: atomic { OPEN(purge) && purgeAttempt == n -> purge = RUNNING; GAP
             packets[COPY] = 0; packets[CONFORM] = 0;
-            if :: HAS(purgesAll, n) -> segment = NOTHING; sheet = 0 :: else fi };
+            if :: HAS(purgesAll, n) -> segment = NOTHING; sheet = NOTHING :: else fi };
           atomic { PUT(purgeDone, n); busy--; n = 0 }
        :: atomic { busy--; n = 0 }
        fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from master.ranges import Ranges
 from master.reach import Reach
 from raven import names
 from raven.context import Context
-from raven.errors import Cancelled, NoDecoder, NoRoom, ObjectMissing, ProcessFailed, SourceUnreadable, TaskError
+from raven.errors import NoDecoder, NoRoom, ObjectMissing, ProcessFailed, SourceUnreadable, TaskError
 from raven.intake import Bring
 from raven.limits import Limits
 from raven.media.command import remake_command, trial_command
@@ -52,11 +53,11 @@ class Tools:
 def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     """Cuts the source, from its start even where an earlier attempt has cut some.
 
-    Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke; Cancelled for an order from before
-    the film was out: with its chunks back, an encode as old would write over it (docs/protocol.pml).
+    Raises SourceRefused, SourceUnreadable, or ProcessFailed when the child broke.
     """
-    if not job.conform and _is_out(job.task, tools.storage):
-        raise Cancelled(f"the film of task {job.task} is out: this order is from before that")
+    if not job.conform and _came_out_conformed(job.task, tools.storage):
+        # the order is from before that: with copied chunks back, an encode as old would write over the film
+        job = job.model_copy(update={"conform": True})
     profile = job.profile
     with scratch(job.task, job.job, tools.temporary) as folder:
         reach = Reach(tools.roots, folder, tools.limits, context.stop, tools.ffmpeg, tools.box, tools.stall_seconds)
@@ -98,12 +99,13 @@ def prepare(job: PrepareJob, context: Context, tools: Tools) -> PrepareResult:
     return state
 
 
-def _is_out(task: int, storage: Storage) -> bool:
+def _came_out_conformed(task: int, storage: Storage) -> bool:
+    """Whether there is a film of this task already, made of conformed chunks (docs/protocol.pml)."""
     try:
-        storage.get(names.out_prefix(task) + names.TASK_JSON, 0, 1)
+        sheet = json.loads(storage.get(names.out_prefix(task) + names.TASK_JSON))
     except ObjectMissing:
         return False
-    return True
+    return ((sheet.get("source") or {}).get("video") or {}).get("way") == "conform"
 
 
 def _looked_at(job: PrepareJob, pieces: Ranges, context: Context, tools: Tools, folder: Path) -> PrepareResult:

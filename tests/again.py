@@ -8,6 +8,7 @@ the exit code is pytest's for them, or 1 where there is nothing to try again.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,9 @@ FAILED = Path(".pytest_cache/v/cache/lastfailed")
 
 
 def failed(record: Path) -> list[str]:
-    """The tests that failed in the last run; none where it did not come so far."""
-    return sorted(json.loads(record.read_text("utf-8"))) if record.is_file() else []
+    """The tests that failed in the last run, without the groups of pytest-xdist; none where it did not come so far."""
+    names = json.loads(record.read_text("utf-8")) if record.is_file() else []
+    return sorted(re.sub(r"@\w+$", "", name) for name in names)
 
 
 def main() -> int:

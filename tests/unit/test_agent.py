@@ -77,6 +77,17 @@ class Heard:
 
         return wait_until(found, f"{what.__name__} {fields}", timeout=10, pause=0)
 
+    def until_all(self, *wanted: tuple[type[Alive | JobReport], dict[str, Any]]) -> None:
+        """In whatever order: a thread tells of the node, another one of its job."""
+        begun = len(self.all)
+
+        def is_said(what: type[Alive | JobReport], fields: dict[str, Any]) -> bool:
+            return any(isinstance(each, what) and fields.items() <= dict(each).items() for each in self.all[begun:])
+
+        while missing := [(what, fields) for what, fields in wanted if not is_said(what, fields)]:
+            what, fields = missing[0]
+            self.until(what, **fields)
+
     def hand_out(self, job: PurgeJob) -> None:
         self._broker.publish(names.lane_queue("master.light"), messages.encode(job))
 
@@ -168,8 +179,10 @@ def test_a_node_that_the_storage_does_not_answer_says_so_and_leaves_the_next_job
     with working(handler=stores) as heard:
         heard.until(Alive, state="")
         heard.hand_out(purge_job())
-        assert heard.until(Failed).away
-        heard.until(Alive, slots=0, light=0, state="storage: it does not answer this node")
+        heard.until_all(
+            (Failed, {"away": True}),
+            (Alive, {"slots": 0, "light": 0, "state": "storage: it does not answer this node"}),
+        )
         heard.until(Alive, slots=1, light=1, state="")
 
 

@@ -5,7 +5,7 @@ come back, does not:
 
 - A master with an order to cut from before the source was cut anew brings a chunk back. A worker with an old encode
   then saw its chunk, and put what it was made of over the new segments. So it looks for the new chunks too, and a
-  master that has such an order looks whether the film is out.
+  master that has such an order conforms the source if the film came out so.
 - A node that hangs between the question and the act. So whoever takes long asks again (`raven/recheck.py`), and what
   is left is a node that hangs for longer than a lease within one request.
 """
